@@ -1,0 +1,20 @@
+"""Data: where it lies, which cases train, validate and test, and synthetic pelvic MRI."""
+
+from dam_components.data.bundle_root import find_bundle_root
+from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
+from dam_components.data.inference_cases import ReadableCases, list_inference_cases
+from dam_components.data.pelvic import pelvic_spacing, synthesize_pelvic, write_pelvic_dataset
+
+__all__ = [
+    "Fold",
+    "ReadableCases",
+    "decathlon_split",
+    "find_bundle_root",
+    "list_inference_cases",
+    "make_folds",
+    "pelvic_spacing",
+    "read_folds",
+    "synthesize_pelvic",
+    "write_folds",
+    "write_pelvic_dataset",
+]

@@ -1,0 +1,237 @@
+"""Which cases train, validate and test: k-fold, two-fold and leave-one-out splits, stored as JSON and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from monai.data import load_decathlon_datalist
+from sklearn.model_selection import KFold, ShuffleSplit
+
+__all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
+
+SECTIONS = ("train", "validation", "test")
+
+
+class Fold(TypedDict):
+    """Case names of one fold, sorted; every case is in exactly one of the three."""
+
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+
+
+def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: int) -> list[Fold]:
+    """Splits cases into folds, each with its own validation share.
+
+    Every case is tested in exactly one fold. The validation cases of a fold are drawn from those that it does not
+    test. The order of ``cases`` does not matter.
+
+    Args:
+        cases: distinct case names.
+        folds: 2 is two-fold, ``len(cases)`` leave-one-out.
+        validation: how many cases of a fold validate; a float is a share of all cases, rounded.
+        seed: of both draws.
+
+    Returns:
+        One dictionary a fold: ``train``, ``validation`` and ``test``, each a sorted list of case names.
+
+    Raises:
+        ValueError: when a name occurs twice, ``folds`` is not in 2..len(cases), or no case is left to train.
+
+    Example:
+        >>> fold = make_folds([f"case{i}" for i in range(50)], folds=5, validation=0.1, seed=0)[0]
+        >>> [len(fold[section]) for section in ("train", "validation", "test")]
+        [35, 5, 10]
+    """
+    names = sorted(cases)
+    _check_distinct(names, "cases")
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= len(names):
+        raise ValueError(f"folds must be an integer from 2 to the number of cases, {len(names)}, got {folds!r}.")
+    count = _validation_count(validation, len(names))
+    most = len(names) - -(-len(names) // folds) - 1  # the largest test set, and one case to train on
+    if count > most:
+        raise ValueError(
+            f"validation={validation!r} leaves no case to train on: {folds} folds of {len(names)} cases allow at most "
+            f"{max(most, 0)} validation cases; lower validation."
+        )
+    result: list[Fold] = []
+    draw = np.random.RandomState(seed)  # shared by the folds: each draws its own validation cases
+    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(names):
+        if count:
+            kept, drawn = next(ShuffleSplit(1, test_size=count, random_state=draw).split(rest))
+            train, held = rest[kept], rest[drawn]
+        else:
+            train, held = rest, rest[:0]
+        parts = ([names[i] for i in sorted(part)] for part in (train, held, test))
+        result.append(Fold(train=next(parts), validation=next(parts), test=next(parts)))
+    return result
+
+
+def write_folds(
+    file: str | os.PathLike, cases: Sequence[str], folds: int = 5, validation: float | int = 20, seed: int = 0
+) -> list[Fold]:
+    """Makes folds and stores them as JSON, with the parameters and the case names that they were made from.
+
+    Args:
+        file: where to; folders on the way are made, an existing file is replaced in one step.
+        cases: see ``make_folds``.
+        folds: see ``make_folds``.
+        validation: see ``make_folds``.
+        seed: see ``make_folds``.
+
+    Returns:
+        The folds, as ``read_folds`` reads them.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = write_folds(f"{folder}/folds.json", ["a", "b", "c"], folds=3, validation=1)
+        ...     written == read_folds(f"{folder}/folds.json", ["a", "b", "c"])
+        True
+    """
+    splits = make_folds(cases, folds, validation, seed)
+    content = {"seed": seed, "folds": folds, "validation": validation, "cases": sorted(cases), "splits": splits}
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as partial:
+        Path(partial, path.name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(Path(partial, path.name), path)
+    return splits
+
+
+def read_folds(file: str | os.PathLike, cases: Iterable[str]) -> list[Fold]:
+    """Reads folds that ``write_folds`` stored and checks that they are folds of these cases.
+
+    Args:
+        file: the JSON file.
+        cases: the names of the cases that the data has.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is not a fold file, its cases are not those of the data, or a case is in two
+            sections of a fold or in none.
+    """
+    remedy = "make it anew with dam_components.data.write_folds"
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        splits = [
+            Fold(train=[*split["train"]], validation=[*split["validation"]], test=[*split["test"]])
+            for split in content["splits"]
+        ]
+        if not splits:
+            raise ValueError("no splits")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"fold file {file} does not exist; {remedy}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"fold file {file} is damaged or no fold file ({error!r}); {remedy}.") from error
+    here = set(cases)
+    for index, split in enumerate(splits):
+        placed = split["train"] + split["validation"] + split["test"]
+        if unknown := sorted(set(placed) - here):
+            raise ValueError(f"fold file {file} names cases that the data lacks: {_some(unknown)}; {remedy}.")
+        if absent := sorted(here - set(placed)):
+            raise ValueError(f"fold file {file} lacks cases that the data has: {_some(absent)}; {remedy}.")
+        if len(placed) > len(here):
+            twice = sorted({name for name in placed if placed.count(name) > 1})
+            raise ValueError(f"fold file {file} has cases twice in fold {index}: {_some(twice)}; {remedy}.")
+    return splits
+
+
+def decathlon_split(
+    dataset_dir: str | os.PathLike,
+    section: str,
+    fold: int = 0,
+    folds: int = 5,
+    validation: float | int = 20,
+    seed: int = 0,
+    folds_file: str | os.PathLike | None = None,
+) -> list[dict[str, Any]]:
+    """The cases of one section of one fold of a dataset in the Medical Segmentation Decathlon's layout.
+
+    A bundle's JSON calls it as a ``_target_``. A case is named after its image file without ``.nii.gz``, or, where
+    a case has several images, after its label file.
+
+    Args:
+        dataset_dir: the folder that holds ``dataset.json``.
+        section: ``train``, ``validation``, ``test``, or ``all`` for every labelled case.
+        fold: which fold, from 0.
+        folds: see ``make_folds``.
+        validation: see ``make_folds``.
+        seed: see ``make_folds``.
+        folds_file: takes the folds from this file of ``write_folds``, in place of ``folds``, ``validation``, ``seed``.
+
+    Returns:
+        A dictionary a case, in the order of the names: ``image`` and ``label`` (absolute paths), ``case`` (the name).
+
+    Raises:
+        FileNotFoundError: when the folder, its ``dataset.json`` or a file that this names is missing.
+        ValueError: when ``section`` or ``fold`` is out of range, ``dataset.json`` is damaged, or the folds don't fit.
+    """
+    if section not in (*SECTIONS, "all"):
+        raise ValueError(f"section must be one of {', '.join(SECTIONS)} or all, got {section!r}.")
+    by_case = _labelled_cases(Path(dataset_dir))
+    if section == "all":
+        return list(by_case.values())
+    splits = read_folds(folds_file, by_case) if folds_file else make_folds([*by_case], folds, validation, seed)
+    if not 0 <= fold < len(splits):
+        raise ValueError(f"fold must be from 0 to {len(splits) - 1}, got {fold!r}: there are {len(splits)} folds.")
+    return [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
+
+
+def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
+    """Image, label and name of each entry under ``training``, by name, sorted."""
+    index_file = dataset_dir.absolute() / "dataset.json"
+    if not index_file.is_file():
+        raise FileNotFoundError(
+            f"no dataset.json in {dataset_dir}: name a folder in the Medical Segmentation Decathlon layout with "
+            "--dataset_dir, or the folder that holds it with DAM_DATA; monai.apps.DecathlonDataset(root_dir, "
+            "'Task04_Hippocampus', 'training', download=True) gets the hippocampus set."
+        )
+    try:
+        entries = load_decathlon_datalist(index_file, data_list_key="training")
+        cases = [{"image": e["image"], "label": e["label"], "case": _case_name(e)} for e in entries]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{index_file} must list image and label of each case under 'training', but reading it ended with "
+            f"{error!r}: mend it, or get the dataset anew."
+        ) from error
+    if not cases:
+        raise ValueError(f"{index_file} lists no case under 'training': a dataset needs labelled cases.")
+    cases.sort(key=lambda case: case["case"])
+    _check_distinct([case["case"] for case in cases], str(index_file))
+    files = [f for case in cases for f in (*_as_list(case["image"]), case["label"])]
+    if missing := [f for f in files if not os.path.isfile(f)]:
+        raise FileNotFoundError(f"{index_file} names files that don't exist: {_some(missing)}; get the dataset anew.")
+    return {case["case"]: case for case in cases}
+
+
+def _case_name(entry: dict[str, Any]) -> str:
+    images = _as_list(entry["image"])
+    name = Path(images[0] if len(images) == 1 else entry["label"]).name
+    return name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _validation_count(validation: float | int, total: int) -> int:
+    if isinstance(validation, int) and not isinstance(validation, bool) and validation >= 0:
+        return validation
+    if isinstance(validation, float) and 0 <= validation < 1:
+        return round(validation * total)
+    raise ValueError(f"validation must be a count (integer) or a share (float) in [0, 1) of cases, got {validation!r}.")
+
+
+def _check_distinct(names: Sequence[str], where: str) -> None:
+    if twice := sorted({a for a, b in zip(names, names[1:], strict=False) if a == b}):
+        raise ValueError(f"{where} must have distinct case names, got twice: {_some(twice)}; rename the files.")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

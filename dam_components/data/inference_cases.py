@@ -1,0 +1,88 @@
+"""The cases of an inference: found in a folder, and read one by one without letting a bad one stop the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.data import load_decathlon_datalist
+from torch.utils.data import IterableDataset
+from tqdm import tqdm
+
+__all__ = ["ReadableCases", "list_inference_cases"]
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
+
+
+def list_inference_cases(dataset_dir: str | os.PathLike) -> list[dict[str, Any]]:
+    """The images to segment: ``[{"image": path}, ...]``, sorted.
+
+    Args:
+        dataset_dir: a folder of image files (.nii, .nii.gz, .mhd, .mha, .nrrd), or one in the layout of the Medical
+            Segmentation Decathlon, of which the cases under ``test`` are taken, or if there are none, ``training``.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no image in it.
+    """
+    folder = Path(dataset_dir)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; name the images' folder with --dataset_dir")
+    index = folder / "dataset.json"
+    if index.is_file():
+        for section in ("test", "training"):
+            try:
+                entries = load_decathlon_datalist(str(index), data_list_key=section)
+            except ValueError:  # no such section
+                continue
+            cases = [{"image": e["image"]} for e in entries if isinstance(e, dict)]
+            if cases:
+                return cases
+    cases = [
+        {"image": str(file)}
+        for file in sorted(folder.iterdir())
+        if file.name.endswith(IMAGE_SUFFIXES) and not file.name.startswith(".")
+    ]
+    if not cases:
+        raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}) and no dataset.json with cases")
+    return cases
+
+
+class ReadableCases(IterableDataset):
+    """A dataset that yields the cases it can read and remembers those it cannot.
+
+    A progress bar runs along. After the run, :meth:`raise_failed` turns what was remembered into one error, so that a
+    script sees a non-zero exit while every good case has been segmented.
+
+    Args:
+        data: what ``transform`` takes, one dictionary a case.
+        transform: reads and prepares a case.
+    """
+
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable) -> None:
+        self.data = data
+        self.transform = transform
+        self.failed: list[str] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        self.failed = []
+        for case in tqdm(self.data, desc="cases", unit="case"):
+            try:
+                item = self.transform(case)
+            except Exception as error:
+                reason = str(error.__cause__ or error).strip().splitlines()  # MONAI wraps the transform's own error
+                self.failed.append(f"{case['image']}: {reason[0] if reason else type(error).__name__}")
+                logger.error("left out %s", self.failed[-1])
+                continue
+            yield item
+
+    def raise_failed(self) -> None:
+        """Raises one error that lists the cases that could not be read, if any."""
+        if self.failed:
+            raise RuntimeError(
+                f"{len(self.failed)} of {len(self.data)} cases failed, the others are done: " + "; ".join(self.failed)
+            )

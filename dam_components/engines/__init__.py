@@ -1,0 +1,17 @@
+"""The trainer of S and D, and the handlers that keep its runs."""
+
+from dam_components.engines.checkpoints import BestSaver, RunLoader, RunSaver, newest_checkpoint
+from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceKeys, ConfidenceTrainer
+from dam_components.engines.run_control import SeedEpochs, StopOnInterrupt
+
+__all__ = [
+    "BestSaver",
+    "ConfidenceEvents",
+    "ConfidenceKeys",
+    "ConfidenceTrainer",
+    "RunLoader",
+    "RunSaver",
+    "SeedEpochs",
+    "StopOnInterrupt",
+    "newest_checkpoint",
+]

@@ -1,0 +1,115 @@
+"""Keeping a run: MONAI's checkpoint handlers, made safe against being killed at any moment."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import cast
+
+import torch
+from ignite.engine import Engine
+from ignite.handlers import Checkpoint, DiskSaver
+from monai.handlers import CheckpointLoader, CheckpointSaver
+
+__all__ = ["BestSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
+
+PREFIX = "run"
+
+
+class _FixedName(DiskSaver):
+    """Ignite's saver (temporary file, then rename), under one name if one is given."""
+
+    def __init__(self, folder: str, filename: str | None = None) -> None:
+        super().__init__(folder, atomic=True, create_dir=True, require_empty=False)
+        self.filename = filename
+
+    def __call__(self, checkpoint, filename, metadata=None) -> None:
+        super().__call__(checkpoint, self.filename or filename, metadata)
+
+    def remove(self, filename: str) -> None:
+        # under a fixed name the rename has already replaced the old file; removing it first would leave a gap
+        if self.filename is None:
+            super().remove(filename)
+
+
+class BestSaver(CheckpointSaver):
+    """Writes a network's raw ``state_dict`` under a fixed name whenever the key metric has improved.
+
+    MONAI's ``CheckpointSaver(save_key_metric=True)``, and: the file is replaced in one step, and the handler has a
+    state, so that a resumed run does not take its first epoch for the best one.
+
+    Args:
+        save_dir: folder.
+        save_dict: one entry: the network.
+        key_metric_filename: the file's name.
+    """
+
+    def __init__(self, save_dir: str, save_dict: dict, key_metric_filename: str) -> None:
+        super().__init__(save_dir, save_dict, save_key_metric=True, key_metric_filename=key_metric_filename)
+        self._best = cast(Checkpoint, self._key_metric_checkpoint)
+        self._best.save_handler = _FixedName(save_dir, key_metric_filename)
+
+    def state_dict(self) -> dict:
+        """The best score so far and its file's name."""
+        # plain floats: a checkpoint that holds a NumPy scalar cannot be read with weights_only
+        return {"_saved": [(float(score), name) for score, name in self._best.state_dict()["_saved"]]}
+
+
+class RunSaver(CheckpointSaver):
+    """Writes all that a run needs to go on, at the end of every epoch, as ``run_epoch=N.pt``; keeps the last two.
+
+    Attach it to the trainer, which is saved too, and after all other handlers: what one behind it does at the end of the
+    epoch (a scheduler's step) would be missing. Two, since the older file is removed before the newer one is whole.
+
+    Args:
+        save_dir: folder.
+        save_dict: networks, optimizers, schedulers and :class:`BestSaver` handlers by name.
+    """
+
+    def __init__(self, save_dir: str, save_dict: dict) -> None:
+        super().__init__(save_dir, dict(save_dict), file_prefix=PREFIX, save_interval=1, n_saved=2)
+        cast(Checkpoint, self._interval_checkpoint).save_handler = _FixedName(save_dir)
+
+    def attach(self, engine: Engine) -> None:
+        self.save_dict["trainer"] = engine
+        super().attach(engine)
+
+
+class RunLoader(CheckpointLoader):
+    """Restores what :class:`RunSaver` wrote, from the newest whole file in a folder. Attach it to the trainer.
+
+    Args:
+        load_dir: folder.
+        load_dict: as ``save_dict`` of :class:`RunSaver`.
+        map_location: as in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: if the folder holds no whole checkpoint.
+    """
+
+    def __init__(self, load_dir: str, load_dict: dict, map_location: str | torch.device | None = None) -> None:
+        super().__init__(
+            str(newest_checkpoint(load_dir)),
+            dict(load_dict),
+            map_location=map_location,  # type: ignore[arg-type]  # MONAI hands it to torch.load, which takes more
+        )
+
+    def attach(self, engine: Engine) -> None:
+        self.load_dict["trainer"] = engine
+        super().attach(engine)
+
+
+def newest_checkpoint(folder: str | Path) -> Path:
+    """The newest file of :class:`RunSaver` in the folder that can be read to its end.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    files = sorted(Path(folder).glob(f"{PREFIX}_epoch=*.pt"), key=lambda file: -int(file.stem.partition("=")[2]))
+    for file in files:
+        try:
+            torch.load(file, map_location="meta", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            continue  # cut short by a kill
+        return file
+    raise FileNotFoundError(f"{folder} holds no whole {PREFIX}_epoch=*.pt to resume from; start without --resume true")

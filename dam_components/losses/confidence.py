@@ -1,0 +1,163 @@
+"""What D learns and what S learns from it: Eq. 4-6 of Nie et al., AAAI 2019."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dam_components.losses.generalized_dice import check_labels
+
+__all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
+
+TARGETS = ("adversarial", "correctness", "probability")
+
+
+def confidence_target(probabilities: torch.Tensor, labels: torch.Tensor, target: str) -> torch.Tensor:
+    """Q of Eq. 5 for D's judgement of S's output, ``(B, 1, ...)``.
+
+    Args:
+        probabilities: P̂, ``(B, C, ...)``.
+        labels: class indices, integer ``(B, 1, ...)``.
+        target: "adversarial": 0 everywhere, Eq. 4 as printed; "correctness": 1 where argmax P̂ is the label, else 0;
+            "probability": P̂ of the true class.
+    """
+    if target == "adversarial":
+        return torch.zeros_like(probabilities[:, :1])
+    if target == "correctness":
+        return (probabilities.argmax(1, keepdim=True) == labels).to(probabilities.dtype)
+    if target == "probability":
+        return probabilities.gather(1, labels)
+    raise ValueError(f"target must be one of {list(TARGETS)}, got {target!r}")
+
+
+def near_structure(probabilities: torch.Tensor, labels: torch.Tensor, band: int) -> torch.Tensor:
+    """Voxels at most ``band`` steps (a cube) from the foreground of the labels or of argmax P̂: bool ``(B, 1, ...)``."""
+    foreground = ((labels > 0) | (probabilities.argmax(1, keepdim=True) > 0)).to(torch.float32)
+    pool = functional.max_pool3d if foreground.ndim == 5 else functional.max_pool2d
+    return pool(foreground, kernel_size=2 * band + 1, stride=1, padding=band) > 0
+
+
+def adversarial_loss(logits: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    """Eq. 6: BCE(D(S(X)), 1), from D's logits.
+
+    Example:
+        >>> round(adversarial_loss(torch.zeros(2, 1, 4)).item(), 4)  # log 2: D undecided
+        0.6931
+    """
+    check_reduction(reduction)
+    loss = functional.softplus(-logits.to(torch.promote_types(logits.dtype, torch.float32)))
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
+class AdversarialLoss(nn.Module):
+    """The soft adversarial term for S, Eq. 6: it falls as D takes S's output for right.
+
+    Shapes: D's logits ``(B, 1, ...)`` to a scalar.
+
+    Args:
+        reduction: "mean" over voxels, or the paper's "sum".
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = check_reduction(reduction)
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return adversarial_loss(logits, self.reduction)
+
+
+class ConfidenceLoss(nn.Module):
+    r"""D's loss, Eq. 4: :math:`L_D = L_{BCE}(D(P), 1) + L_{BCE}(D(\hat P), Q)`.
+
+    As printed, Q is 0 everywhere (``target="adversarial"``): D is told real or fake and nothing about *where* S errs, and
+    its map was measured to collapse to a constant. With ``target="correctness"`` Q says voxel by voxel whether S is
+    right; BCE is a proper score, so the M that minimises it is the probability that S is right.
+
+    Shapes: D's logits ``(B, 1, ...)``, P̂ ``(B, C, ...)``, labels ``(B, 1, ...)``.
+
+    Args:
+        target: "correctness", "probability" or "adversarial", see :func:`confidence_target`.
+        judge_labels: weight of the first term, D on the true labels. ``None``: 1 for "adversarial", else 0.
+        band: voxels around the structures that count in full; ``None``: all do. Most of a patch is easy background, which
+            teaches D little.
+        outside_weight: weight of the voxels outside the band.
+        reduction: "mean" over voxels, or the paper's "sum".
+
+    Raises:
+        ValueError: on an unknown option or a negative weight; on labels outside 0..C-1; if D's logits on the labels are
+            wanted and missing.
+
+    Example:
+        >>> loss = ConfidenceLoss("correctness")
+        >>> p, labels = torch.tensor([[[0.9, 0.4], [0.1, 0.6]]]), torch.tensor([[[0, 0]]])  # right, wrong
+        >>> round(loss(torch.tensor([[[4.0, -4.0]]]), p, labels).item(), 4)  # log(1 + exp(-4))
+        0.0181
+    """
+
+    def __init__(
+        self,
+        target: str = "correctness",
+        judge_labels: float | None = None,
+        band: int | None = None,
+        outside_weight: float = 0.1,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {list(TARGETS)}, got {target!r}")
+        if judge_labels is None:
+            judge_labels = 1.0 if target == "adversarial" else 0.0
+        if judge_labels < 0 or outside_weight < 0:
+            raise ValueError(f"judge_labels and outside_weight must be >= 0, got {judge_labels} and {outside_weight}")
+        if band is not None and band < 1:
+            raise ValueError(f"band must be None or at least 1 voxel, got {band}")
+        self.target = target
+        self.judge_labels = judge_labels
+        self.band = band
+        self.outside_weight = outside_weight
+        self.reduction = check_reduction(reduction)
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        probabilities: torch.Tensor,
+        labels: torch.Tensor,
+        label_logits: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Eq. 4.
+
+        Args:
+            logits: D(P̂ ∪ X).
+            probabilities: P̂, no gradient goes into it.
+            labels: class indices, any numeric type.
+            label_logits: D(P ∪ X); wanted where ``judge_labels`` > 0.
+        """
+        labels = labels.long()
+        probabilities = probabilities.detach()
+        check_labels(labels, probabilities.shape[1])
+        weight = None
+        if self.band is not None:
+            near = near_structure(probabilities, labels, self.band)
+            weight = torch.where(near, 1.0, self.outside_weight)
+        loss = self.cross_entropy(logits, confidence_target(probabilities, labels, self.target), weight)
+        if self.judge_labels > 0:
+            if label_logits is None:
+                raise ValueError("judge_labels > 0 wants D's logits on the labels (label_logits), got None")
+            loss = loss + self.judge_labels * self.cross_entropy(label_logits, torch.ones_like(label_logits), weight)
+        return loss
+
+    def cross_entropy(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+        """Eq. 5 on logits; its mean is over the weights."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), weight, reduction="sum")
+        if self.reduction == "sum":
+            return loss
+        return loss / (logits.numel() if weight is None else weight.sum().clamp_min(1e-7))
+
+
+def check_reduction(reduction: str) -> str:
+    """Returns the reduction if it is one of the two that the losses of D know."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    return reduction

@@ -1,0 +1,49 @@
+"""Metrics that MONAI lacks, and the per-case table of those it has.
+
+Nothing here imports another part of ``dam_components``.
+"""
+
+from dam_components.metrics.cases import case_metrics, write_cases_csv
+from dam_components.metrics.confidence_quality import (
+    CaseAgreement,
+    aurc,
+    case_agreement,
+    error_aupr,
+    error_auroc,
+    expected_calibration_error,
+)
+from dam_components.metrics.error_band import error_band
+from dam_components.metrics.predicted_dice import predicted_dice
+from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
+from dam_components.metrics.regions import REGIONS, apex_is_first, axial_thirds
+from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
+from dam_components.metrics.volume import (
+    absolute_volume_difference_percent,
+    relative_volume_difference_percent,
+    volume_ml,
+)
+
+__all__ = [
+    "REGIONS",
+    "TABLE_2_REFERENCE",
+    "CaseAgreement",
+    "ScoreHistogram",
+    "absolute_volume_difference_percent",
+    "apex_is_first",
+    "aurc",
+    "axial_thirds",
+    "bootstrap_difference",
+    "case_agreement",
+    "case_metrics",
+    "error_aupr",
+    "error_auroc",
+    "error_band",
+    "expected_calibration_error",
+    "logit_scale",
+    "metric_score",
+    "predicted_dice",
+    "promise12_score",
+    "relative_volume_difference_percent",
+    "volume_ml",
+    "write_cases_csv",
+]

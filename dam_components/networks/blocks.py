@@ -1,0 +1,163 @@
+"""Small named blocks that the networks of this package are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.blocks import ChannelSELayer, Convolution, ResidualUnit
+from torch import nn
+from torch.nn import functional
+
+__all__ = [
+    "AttentionFusion",
+    "SupervisedHeads",
+    "TransformationModule",
+    "check_strides",
+    "conv_module",
+    "init_xavier",
+    "resize_to",
+]
+
+
+def conv_module(
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    strides: Sequence[int] | int = 1,
+    dilation: int = 1,
+    residual: bool = True,
+    norm: str | tuple = "INSTANCE",
+    act: str | tuple = "LEAKYRELU",
+) -> nn.Module:
+    """Two 3x3(x3) convolutions, each with norm and activation, as a residual module or plainly one after the other.
+
+    The residual form is MONAI's ``ResidualUnit`` (He et al. 2016); the plain form is what a UNet has at that place.
+
+    Shapes: ``(B, in_channels, ...)`` to ``(B, out_channels, ...)``, spatial size divided by ``strides`` and rounded up.
+    """
+    if residual:
+        return ResidualUnit(
+            spatial_dims, in_channels, out_channels, strides, subunits=2, dilation=dilation, norm=norm, act=act
+        )
+    return nn.Sequential(
+        Convolution(spatial_dims, in_channels, out_channels, strides, dilation=dilation, norm=norm, act=act),
+        Convolution(spatial_dims, out_channels, out_channels, dilation=dilation, norm=norm, act=act),
+    )
+
+
+class TransformationModule(nn.Module):
+    """Turns low-level features into something nearer to the decoder's before a long skip joins them (Nie et al. 2018).
+
+    A residual bottleneck: 1x1 to half the channels, 3x3(x3), 1x1 back, added to the input.
+
+    Shapes: ``(B, channels, ...)`` in and out.
+    """
+
+    def __init__(
+        self, spatial_dims: int, channels: int, norm: str | tuple = "INSTANCE", act: str | tuple = "LEAKYRELU"
+    ) -> None:
+        super().__init__()
+        inner = max(channels // 2, 1)
+        self.body = nn.Sequential(
+            Convolution(spatial_dims, channels, inner, kernel_size=1, norm=norm, act=act),
+            Convolution(spatial_dims, inner, inner, norm=norm, act=act),
+            Convolution(spatial_dims, inner, channels, kernel_size=1, norm=norm, act=act),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class AttentionFusion(nn.Module):
+    """Joins high-level features with a long skip: resize, concatenate, weigh the channels, convolve.
+
+    The weights are MONAI's ``ChannelSELayer`` (squeeze and excitation, Hu et al. 2018) over the concatenation, so low-
+    and high-level channels compete, which is the paper's fusion module.
+
+    Shapes: high ``(B, high_channels, ...)`` and low ``(B, low_channels, ...)`` to ``(B, low_channels, ...)`` at the
+    spatial size of ``low``.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        high_channels: int,
+        low_channels: int,
+        channel_attention: bool = True,
+        residual: bool = True,
+        norm: str | tuple = "INSTANCE",
+        act: str | tuple = "LEAKYRELU",
+    ) -> None:
+        super().__init__()
+        # fewer channels before the resize: the resized tensor is the largest of the decoder
+        self.reduce = Convolution(spatial_dims, high_channels, low_channels, kernel_size=1, norm=norm, act=act)
+        both = 2 * low_channels
+        self.attention = ChannelSELayer(spatial_dims, both, r=min(4, both)) if channel_attention else nn.Identity()
+        self.convolve = conv_module(spatial_dims, both, low_channels, residual=residual, norm=norm, act=act)
+
+    def forward(self, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+        high = resize_to(self.reduce(high), low)
+        return self.convolve(self.attention(torch.cat([high, low], dim=1)))
+
+
+class SupervisedHeads(nn.Module):
+    """1x1 convolutions to logits at the finest scales of a decoder: one scale, or three with deep supervision.
+
+    Shapes: a list of ``(B, channels[i], ...)``, coarsest first, to logits ``(B, out_channels, ...)``; in training with
+    ``deep_supervision`` a list of them, finest first.
+    """
+
+    def __init__(self, spatial_dims: int, channels: Sequence[int], out_channels: int, deep_supervision: bool) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        self.heads = nn.ModuleList(
+            Convolution(spatial_dims, width, out_channels, kernel_size=1, conv_only=True)
+            for width in (channels[-3:] if deep_supervision else channels[-1:])
+        )
+
+    def forward(self, scales: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+        logits: list[torch.Tensor] = []
+        first = len(scales) - len(self.heads)
+        for i, head in enumerate(self.heads):
+            if self.training or i == len(self.heads) - 1:
+                logits.insert(0, head(scales[first + i]))
+        if self.training and self.deep_supervision:
+            return logits
+        return logits[0]
+
+
+def resize_to(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Resizes ``(B, C, ...)`` (bi- or trilinear) to the spatial size of ``like``; this is what lets odd sizes through."""
+    if x.shape[2:] == like.shape[2:]:
+        return x
+    mode = "bilinear" if x.ndim == 4 else "trilinear"
+    return functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
+
+
+def init_xavier(network: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases in every convolution and linear layer, as the paper initialises both
+    networks (Glorot and Bengio 2010)."""
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim > 1:
+            nn.init.xavier_uniform_(weight)
+            bias = getattr(module, "bias", None)
+            if isinstance(bias, nn.Parameter):
+                nn.init.zeros_(bias)
+
+
+def check_strides(channels: Sequence[int], strides: Sequence[Sequence[int] | int], spatial_dims: int) -> None:
+    """Checks the stage description that all networks here share: one stride fewer than channels.
+
+    Raises:
+        ValueError: with the two lengths, or the stride that does not fit ``spatial_dims``.
+    """
+    if len(channels) < 2 or len(strides) != len(channels) - 1:
+        raise ValueError(
+            f"strides must hold one entry fewer than channels, at least one: got {len(strides)} strides "
+            f"for {len(channels)} channels"
+        )
+    for stride in strides:
+        if not isinstance(stride, int) and len(stride) != spatial_dims:
+            raise ValueError(f"a stride must be an int or hold {spatial_dims} ints (spatial_dims), got {stride}")

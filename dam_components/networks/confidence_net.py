@@ -1,0 +1,105 @@
+"""D, the fully convolutional confidence network of Nie et al., AAAI 2019, section "Fully Convolutional Confidence
+Learning"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.blocks import Convolution
+from torch import nn
+
+from dam_components.networks.blocks import check_strides, init_xavier, resize_to
+
+__all__ = ["ConfidenceNet"]
+
+
+class ConfidenceNet(nn.Module):
+    """Confidence network (D): M = sigmoid(D(P̂ ∪ X)), Eq. 12. A UNet with one convolution a stage and half of S's
+    feature maps.
+
+    The paper feeds D probabilities. Near 0 and 1, where most voxels are, they say little to a convolution, so D also
+    gets what it derives from them: the log-probabilities and the logit of the largest
+    (``log_probabilities=False`` is the paper's input). Any size goes.
+
+    Shapes: ``torch.cat([P̂, X], 1)``, ``(B, in_channels, ...)``, to one logit a voxel ``(B, 1, ...)``.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: classes plus image channels.
+        num_classes: how many of the first input channels are probabilities, background included.
+        channels: feature maps of each stage, finest first; half of S's.
+        strides: step from each stage to the next, an int or one int an axis.
+        norm: MONAI's name (and arguments) of the normalisation.
+        act: MONAI's name (and arguments) of the activation.
+        use_image: False leaves X out: D judges the shape of P̂ alone.
+        log_probabilities: derive log-probabilities and the logit of the largest from P̂.
+
+    Raises:
+        ValueError: if ``num_classes`` exceeds ``in_channels``, or ``strides`` does not fit.
+
+    Example:
+        >>> import torch
+        >>> D = ConfidenceNet(spatial_dims=3, in_channels=4, num_classes=3, channels=(4, 8), strides=(2,))
+        >>> tuple(D(torch.cat([torch.rand(1, 3, 9, 8, 8).softmax(1), torch.rand(1, 1, 9, 8, 8)], 1)).shape)
+        (1, 1, 9, 8, 8)
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 3,
+        in_channels: int = 3,
+        num_classes: int = 2,
+        channels: Sequence[int] = (8, 16, 32, 64),
+        strides: Sequence[Sequence[int] | int] = ((2, 2, 1), 2, 2),
+        norm: str | tuple = "INSTANCE",
+        act: str | tuple = "LEAKYRELU",
+        use_image: bool = True,
+        log_probabilities: bool = True,
+    ) -> None:
+        super().__init__()
+        check_strides(channels, strides, spatial_dims)
+        if not 2 <= num_classes <= in_channels:
+            raise ValueError(
+                f"num_classes must be at least 2 and at most in_channels (classes plus image channels), "
+                f"got num_classes={num_classes} and in_channels={in_channels}"
+            )
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.use_image = use_image
+        self.log_probabilities = log_probabilities
+        inputs = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
+        self.encoder = nn.ModuleList(
+            Convolution(spatial_dims, before, after, stride, norm=norm, act=act)
+            for before, after, stride in zip([inputs, *channels[:-1]], channels, [1, *strides], strict=True)
+        )
+        pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))  # coarsest first
+        self.reduce = nn.ModuleList(
+            Convolution(spatial_dims, high, low, kernel_size=1, norm=norm, act=act) for high, low in pairs
+        )
+        self.decoder = nn.ModuleList(Convolution(spatial_dims, 2 * low, low, norm=norm, act=act) for _, low in pairs)
+        self.head = Convolution(spatial_dims, channels[0], 1, kernel_size=1, conv_only=True)
+        init_xavier(self)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the first convolution sees: P̂, its log-probabilities and largest logit, and the image."""
+        probabilities = x[:, : self.num_classes]
+        parts = [x if self.use_image else probabilities]
+        if self.log_probabilities:
+            # float32: 1 - p of a sure voxel is lost in half precision; the scale keeps the values near the image's
+            p = probabilities.float().clamp(1e-6, 1 - 1e-6)
+            largest = p.amax(1, keepdim=True)
+            parts += [0.2 * p.log(), 0.2 * torch.logit(largest)]
+        return torch.cat([part.to(x.dtype) for part in parts], dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        x = self.features(x)
+        lows: list[torch.Tensor] = []
+        for stage in self.encoder:
+            x = stage(x)
+            lows.insert(0, x)
+        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):
+            x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
+        return self.head(x)

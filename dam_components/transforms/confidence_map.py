@@ -1,0 +1,88 @@
+"""The confidence map as a transform: works behind any S, any inferer and any evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SimpleInferer
+from monai.transforms import MapTransform
+from torch import nn
+
+__all__ = ["ConfidenceMapd"]
+
+
+class ConfidenceMapd(MapTransform):
+    """Adds M = sigmoid(D(P̂ ∪ X)), Eq. 12: how far each voxel of the segmentation can be trusted, 0 to 1.
+
+    Run it after the softmax and before the inversion, and invert its output together with the prediction.
+
+    Shapes: ``keys`` P̂ ``(C, ...)`` or batched ``(B, C, ...)``, and the image likewise, to ``(1, ...)`` or
+    ``(B, 1, ...)`` under ``output_key``, with the image's metadata and history of transforms.
+
+    Args:
+        keys: the probabilities, one key.
+        confidence_network: D, with its weights.
+        image_key: X as S saw it.
+        output_key: where M goes.
+        inferer: how D runs; ``None`` runs it over the whole volume at once.
+        device: where D runs; ``None``: where P̂ is.
+        allow_missing_keys: pass data without probabilities on untouched.
+
+    Raises:
+        ValueError: if P̂ and the image differ in their spatial shape, or D was made for other channels.
+
+    Example:
+        >>> from dam_components.networks import ConfidenceNet
+        >>> D = ConfidenceNet(spatial_dims=2, in_channels=3, num_classes=2, channels=(4, 8), strides=(2,))
+        >>> data = {"pred": torch.rand(2, 8, 8).softmax(0), "image": torch.rand(1, 8, 8)}
+        >>> tuple(ConfidenceMapd("pred", D)(data)["confidence"].shape)
+        (1, 8, 8)
+    """
+
+    def __init__(
+        self,
+        keys: Hashable,
+        confidence_network: nn.Module,
+        image_key: str = "image",
+        output_key: str = "confidence",
+        inferer: Inferer | None = None,
+        device: str | torch.device | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys must name the probabilities, one key, got {list(self.keys)}")
+        self.network = confidence_network
+        self.image_key = image_key
+        self.output_key = output_key
+        self.inferer = SimpleInferer() if inferer is None else inferer
+        self.device = device
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[self.output_key] = self.confidence(result[key], result[self.image_key])
+        return result
+
+    @torch.no_grad()
+    def confidence(self, probabilities: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """M of P̂ and X, both ``(C, ...)`` or both batched."""
+        spatial_dims = next(p.ndim for p in self.network.parameters() if p.ndim > 2) - 2
+        single = probabilities.ndim == spatial_dims + 1
+        p, x = (t.as_tensor() if isinstance(t, MetaTensor) else t for t in (probabilities, image))
+        p, x = (t[None] if single else t for t in (p, x))
+        if p.shape[2:] != x.shape[2:]:
+            raise ValueError(
+                f"probabilities {tuple(probabilities.shape)} and image {tuple(image.shape)} differ in their spatial "
+                "shape; run ConfidenceMapd before the inversion"
+            )
+        device = p.device if self.device is None else torch.device(self.device)
+        network = self.network.to(device).eval()
+        map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
+        map_ = map_[0] if single else map_
+        if isinstance(image, MetaTensor):
+            # the image's history is what Invertd undoes
+            map_ = MetaTensor(map_, meta=image.meta, applied_operations=image.applied_operations)
+        return map_.to(probabilities.device)
