@@ -55,8 +55,8 @@ def list_inference_cases(dataset_dir: str | os.PathLike) -> list[dict[str, Any]]
 class ReadableCases(IterableDataset):
     """A dataset that yields the cases it can read and remembers those it cannot.
 
-    A progress bar runs along. After the run, :meth:`raise_failed` turns what was remembered into one error, so that a
-    script sees a non-zero exit while every good case has been segmented.
+    A progress bar runs along. After the run, :meth:`exit_if_failed` lists what was remembered and ends the
+    program with a non-zero status, when every good case has been segmented.
 
     Args:
         data: what ``transform`` takes, one dictionary a case.
@@ -80,9 +80,8 @@ class ReadableCases(IterableDataset):
                 continue
             yield item
 
-    def raise_failed(self) -> None:
-        """Raises one error that lists the cases that could not be read, if any."""
+    def exit_if_failed(self) -> None:
+        """Ends the program with a non-zero status and the list of the cases that could not be read, if any."""
         if self.failed:
-            raise RuntimeError(
-                f"{len(self.failed)} of {len(self.data)} cases failed, the others are done: " + "; ".join(self.failed)
-            )
+            failed = "\n  ".join(self.failed)
+            raise SystemExit(f"error: {len(self.failed)} of {len(self.data)} cases failed, the others are done:\n  {failed}")

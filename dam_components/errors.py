@@ -1,0 +1,41 @@
+"""One line for an error that a user can mend, in place of the stack of the framework that ran into it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["plain_errors", "plain_message"]
+
+PACKAGE = Path(__file__).parent
+
+
+def plain_message(error: BaseException) -> str | None:
+    """The message of the error at the root of a chain, if this package raised it on purpose, else ``None``.
+
+    MONAI wraps what goes wrong in a configuration in several errors of its own; the one that says what to do is the
+    first cause.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
+    return str(error) if ours and isinstance(error, (ValueError, OSError)) else None
+
+
+def plain_errors() -> None:
+    """From now on an uncaught error that this package raised on purpose ends the program with its message alone.
+
+    The bundle's configurations call it in ``initialize``. Errors of any other kind keep their traceback.
+    """
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        message = plain_message(error)
+        if message is None:
+            sys.__excepthook__(kind, error, trace)
+        else:
+            print(f"error: {message}", file=sys.stderr)
+
+    sys.excepthook = hook
