@@ -56,10 +56,10 @@ class BestSaver(CheckpointSaver):
 
 
 class RunSaver(CheckpointSaver):
-    """Writes all that a run needs to go on, at the end of every epoch, as ``run_checkpoint_epoch=N.pt``; keeps the last two.
+    """Writes all that a run needs to go on, at the end of every epoch, as ``run_checkpoint_epoch=N.pt``; keeps two.
 
-    Attach it to the trainer, which is saved too, and after all other handlers: what one behind it does at the end of the
-    epoch (a scheduler's step) would be missing. Two, since the older file is removed before the newer one is whole.
+    Attach it to the trainer, which is saved too, and after all other handlers: what one behind it does at the end of
+    the epoch (a scheduler's step) would be missing. Two, since the older file is removed before the newer is whole.
 
     Args:
         save_dir: folder.
@@ -105,11 +105,11 @@ def newest_checkpoint(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    files = sorted(Path(folder).glob(f"{PREFIX}_checkpoint_epoch=*.pt"), key=lambda file: -int(file.stem.partition("=")[2]))
-    for file in files:
+    pattern = f"{PREFIX}_checkpoint_epoch=*.pt"
+    for file in sorted(Path(folder).glob(pattern), key=lambda file: -int(file.stem.partition("=")[2])):
         try:
             torch.load(file, map_location="meta", weights_only=True)
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
             continue  # cut short by a kill
         return file
-    raise FileNotFoundError(f"{folder} holds no whole {PREFIX}_checkpoint_epoch=*.pt to resume from; start without --resume true")
+    raise FileNotFoundError(f"{folder} holds no whole {pattern} to resume from; start without --resume true")

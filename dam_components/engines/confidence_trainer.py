@@ -50,8 +50,8 @@ class ConfidenceTrainer(Trainer):
 
     Any network that returns logits ``(B, C, ...)``, or while training a list of them finest first (or stacked along
     dimension 1, as MONAI's ``DynUNet`` does), can be S. Any network
-    that maps ``torch.cat([P̂, X], 1)`` to one logit a voxel can be D. A ``loss_function`` that takes no ``confidence`` is
-    called as in ``SupervisedTrainer``: D is then trained beside S without steering it.
+    that maps ``torch.cat([P̂, X], 1)`` to one logit a voxel can be D. A ``loss_function`` that takes no ``confidence``
+    is called as in ``SupervisedTrainer``: D is then trained beside S without steering it.
 
     ``state.output`` holds ``image``, ``label``, ``pred`` (the finest logits), ``loss`` (Eq. 11) and the entries of
     :class:`ConfidenceKeys`, the same with and without AMP.

@@ -70,8 +70,8 @@ class AdversarialLoss(nn.Module):
 class ConfidenceLoss(nn.Module):
     r"""D's loss, Eq. 4: :math:`L_D = L_{BCE}(D(P), 1) + L_{BCE}(D(\hat P), Q)`.
 
-    As printed, Q is 0 everywhere (``target="adversarial"``): D is told real or fake and nothing about *where* S errs, and
-    its map was measured to collapse to a constant. With ``target="correctness"`` Q says voxel by voxel whether S is
+    As printed, Q is 0 everywhere (``target="adversarial"``): D is told real or fake and nothing about *where* S errs,
+    and its map was measured to collapse to a constant. With ``target="correctness"`` Q says voxel by voxel whether S is
     right; BCE is a proper score, so the M that minimises it is the probability that S is right.
 
     Shapes: D's logits ``(B, 1, ...)``, P̂ ``(B, C, ...)``, labels ``(B, 1, ...)``.
@@ -79,8 +79,8 @@ class ConfidenceLoss(nn.Module):
     Args:
         target: "correctness", "probability" or "adversarial", see :func:`confidence_target`.
         judge_labels: weight of the first term, D on the true labels. ``None``: 1 for "adversarial", else 0.
-        band: voxels around the structures that count in full; ``None``: all do. Most of a patch is easy background, which
-            teaches D little.
+        band: voxels around the structures that count in full; ``None``: all do. Most of a patch is easy background,
+            which teaches D little.
         outside_weight: weight of the voxels outside the band.
         reduction: "mean" over voxels, or the paper's "sum".
 

@@ -36,9 +36,9 @@ def difficulty_attention(
 class DifficultyAwareHybridLoss(HybridLoss):
     r"""Difficulty-aware hybrid loss, Eq. 10: :math:`L_{DamHyb} = L_{FDice} + L_{FCE}`.
 
-    The Dice term weighs each class by :math:`(1 - dsc_c)^\gamma` (Eq. 7), dsc_c being the running Dice of the class; the
-    cross entropy weighs each voxel by :math:`F = (1 - M)^\beta` (Eq. 8, 9), M being D's confidence. With ``gamma=0`` and
-    ``beta=0``, or without a confidence and ``gamma=0``, it is :class:`HybridLoss`.
+    The Dice term weighs each class by :math:`(1 - dsc_c)^\gamma` (Eq. 7), dsc_c being the running Dice of the class;
+    the cross entropy weighs each voxel by :math:`F = (1 - M)^\beta` (Eq. 8, 9), M being D's confidence. With
+    ``gamma=0`` and ``beta=0``, or without a confidence and ``gamma=0``, it is :class:`HybridLoss`.
 
     Shapes: as :class:`HybridLoss`, and the confidence M in 0..1, ``(B, 1, ...)`` at the finest scale.
 
@@ -49,12 +49,12 @@ class DifficultyAwareHybridLoss(HybridLoss):
         floor: what every voxel gets whatever its M, see :func:`difficulty_attention`. The paper's is 0.
         normalize: scale F to mean 1. The paper does not.
         momentum: weight of the newest batch in the running Dice.
-        include_background, to_onehot_y, softmax, w_type, lambda_dice, lambda_ce, deep_supervision_weights, reduction: as
-            in :class:`HybridLoss`.
+        include_background, to_onehot_y, softmax, w_type, lambda_dice, lambda_ce, deep_supervision_weights, reduction:
+            as in :class:`HybridLoss`.
 
     Raises:
-        ValueError: if β or γ lies outside [0, 5] or the floor below 0; if the input has another number of classes, or the
-            confidence another shape than its labels.
+        ValueError: if β or γ lies outside [0, 5] or the floor below 0; if the input has another number of classes, or
+            the confidence another shape than the labels.
 
     Example:
         >>> loss = DifficultyAwareHybridLoss(num_classes=2)
@@ -123,7 +123,8 @@ class DifficultyAwareHybridLoss(HybridLoss):
         if confidence is not None:
             expected = (finest.shape[0], 1, *finest.shape[2:])
             if tuple(confidence.shape) != expected:
-                raise ValueError(f"confidence must have shape {expected}, one value a voxel, got {tuple(confidence.shape)}")
+                shape = tuple(confidence.shape)
+                raise ValueError(f"confidence must have shape {expected}, one value a voxel, got {shape}")
             voxel = difficulty_attention(plain(confidence), self.beta, self.floor, self.normalize)
         loss = self.supervise(input, target, region, voxel)
         if self.training:

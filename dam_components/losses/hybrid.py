@@ -61,7 +61,8 @@ class HybridLoss(nn.Module):
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         if lambda_dice < 0 or lambda_ce < 0 or lambda_dice + lambda_ce == 0:
-            raise ValueError(f"lambda_dice and lambda_ce must be >= 0 and not both 0, got {lambda_dice} and {lambda_ce}")
+            given = f"{lambda_dice} and {lambda_ce}"
+            raise ValueError(f"lambda_dice and lambda_ce must be >= 0 and not both 0, got {given}")
         if not deep_supervision_weights or deep_supervision_weights[0] <= 0 or min(deep_supervision_weights) < 0:
             raise ValueError(
                 "deep_supervision_weights must be >= 0, and the finest scale's > 0, "
@@ -91,13 +92,15 @@ class HybridLoss(nn.Module):
         scales = [plain(logits) for logits in ([input] if isinstance(input, torch.Tensor) else input)]
         weights = self.deep_supervision_weights if len(scales) > 1 else (1.0,)
         if len(scales) > len(weights):
-            raise ValueError(f"deep_supervision_weights holds {len(weights)} weights, the network gave {len(scales)} scales")
+            raise ValueError(
+                f"deep_supervision_weights holds {len(weights)} weights, the network gave {len(scales)} scales"
+            )
         labels = self.labels(scales[0], target)
         total = sum(weights[: len(scales)])
         return torch.stack(
             [
                 self.at_scale(logits, labels, region_attention, voxel_attention) * (weight / total)
-                for logits, weight in zip(scales, weights)
+                for logits, weight in zip(scales, weights, strict=False)
                 if weight > 0
             ]
         ).sum()
@@ -107,7 +110,9 @@ class HybridLoss(nn.Module):
         channels = 1 if self.to_onehot_y else logits.shape[1]
         expected = (logits.shape[0], channels, *logits.shape[2:])
         if tuple(target.shape) != expected:
-            raise ValueError(f"target must have shape {expected} for an input of {tuple(logits.shape)}, got {tuple(target.shape)}")
+            raise ValueError(
+                f"target must have shape {expected} for an input of {tuple(logits.shape)}, got {tuple(target.shape)}"
+            )
         labels = target.long() if self.to_onehot_y else target.argmax(1, keepdim=True)
         check_labels(labels, logits.shape[1])
         return plain(labels)

@@ -68,7 +68,10 @@ class ConfidenceNet(nn.Module):
         self.num_classes = num_classes
         self.use_image = use_image
         self.log_probabilities = log_probabilities
-        inputs = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
+        used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
+        # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
+        inputs = -(-used // 16) * 16
+        self.zeros = inputs - used
         self.encoder = nn.ModuleList(
             Convolution(spatial_dims, before, after, stride, norm=norm, act=act)
             for before, after, stride in zip([inputs, *channels[:-1]], channels, [1, *strides], strict=True)
@@ -77,12 +80,16 @@ class ConfidenceNet(nn.Module):
         self.reduce = nn.ModuleList(
             Convolution(spatial_dims, high, low, kernel_size=1, norm=norm, act=act) for high, low in pairs
         )
-        self.decoder = nn.ModuleList(Convolution(spatial_dims, 2 * low, low, norm=norm, act=act) for _, low in pairs)
+        # 1x1 at full size: there the skip is one 3x3(x3) convolution away from P̂, and a second is half of D's price
+        self.decoder = nn.ModuleList(
+            Convolution(spatial_dims, 2 * low, low, kernel_size=3 if i < len(pairs) - 1 else 1, norm=norm, act=act)
+            for i, (_, low) in enumerate(pairs)
+        )
         self.head = Convolution(spatial_dims, channels[0], 1, kernel_size=1, conv_only=True)
         init_xavier(self)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """What the first convolution sees: P̂, its log-probabilities and largest logit, and the image."""
+        """What the first convolution sees: P̂, the image, log-probabilities and largest logit, and zeros to fill up."""
         probabilities = x[:, : self.num_classes]
         parts = [x if self.use_image else probabilities]
         if self.log_probabilities:
@@ -90,6 +97,7 @@ class ConfidenceNet(nn.Module):
             p = probabilities.float().clamp(1e-6, 1 - 1e-6)
             largest = p.amax(1, keepdim=True)
             parts += [0.2 * p.log(), 0.2 * torch.logit(largest)]
+        parts += [torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))]
         return torch.cat([part.to(x.dtype) for part in parts], dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

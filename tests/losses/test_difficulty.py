@@ -20,7 +20,7 @@ PER_VOXEL = [-log(0.9), -log(0.8), -log(0.6), -log(0.6)]
 
 def weighed(*weights):
     """Eq. 8 as a mean."""
-    return sum(w * loss for w, loss in zip(weights, PER_VOXEL)) / 4
+    return sum(w * loss for w, loss in zip(weights, PER_VOXEL, strict=True)) / 4
 
 
 def close(value):
@@ -89,7 +89,7 @@ def test_eq10_by_hand(options, dice):
 
 
 def test_target_and_input_options_reach_the_plain_loss():
-    onehot = torch.cat([LABELS == 0, LABELS == 1], dim=1)
+    onehot = torch.cat([LABELS == 0, LABELS == 1], dim=1).float()
     expected = with_running_dice(0.5, 0.8)(LOGITS, LABELS, CONFIDENCE)
     torch.testing.assert_close(with_running_dice(0.5, 0.8, to_onehot_y=False)(LOGITS, onehot, CONFIDENCE), expected)
     torch.testing.assert_close(with_running_dice(0.5, 0.8, softmax=False)(LOGITS.exp(), LABELS, CONFIDENCE), expected)
@@ -101,7 +101,8 @@ def random_case(classes=3, size=(4, 4, 4)):
 
 
 @pytest.mark.parametrize(
-    ("options", "sees"), [({"beta": 0, "gamma": 0}, True), ({"beta": 2, "gamma": 0}, False), ({"beta": 5, "gamma": 0}, False)]
+    ("options", "sees"),
+    [({"beta": 0, "gamma": 0}, True), ({"beta": 2, "gamma": 0}, False), ({"beta": 5, "gamma": 0}, False)],
 )
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_limit_is_the_hybrid_loss(options, sees, reduction):
@@ -157,7 +158,8 @@ def test_gradcheck():
 def test_half_precision_does_not_overflow(kind):
     logits, labels, confidence = random_case(2, (64, 64, 32))
     loss = with_running_dice(0.5, 0.8, reduction="sum")
-    torch.testing.assert_close(loss(logits.to(kind), labels, confidence), loss(logits.to(kind).float(), labels, confidence))
+    logits = logits.to(kind)
+    torch.testing.assert_close(loss(logits, labels, confidence), loss(logits.float(), labels, confidence))
 
 
 def test_monais_tensors():

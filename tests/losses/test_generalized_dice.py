@@ -29,7 +29,7 @@ def test_class_overlap_keeps_items_and_classes_apart():
     values, labels = torch.rand(2, 3, 2, 3, 4), torch.randint(0, 3, (2, 1, 2, 3, 4))
     onehot = torch.cat([labels == c for c in range(3)], dim=1).float()
     expected = [(onehot * values).flatten(2).sum(-1), onehot.flatten(2).sum(-1), values.flatten(2).sum(-1)]
-    for part, wanted in zip(class_overlap(values, labels), expected):
+    for part, wanted in zip(class_overlap(values, labels), expected, strict=True):
         torch.testing.assert_close(part, wanted)
 
 
@@ -72,8 +72,8 @@ def test_eq7_by_hand():
 
 
 def test_attention_reaches_the_right_class_without_background():
-    # three classes of size 1, 2, 1 hit 1, 1, 0 times by three voxels of class 0 or 1: with a_0 ignored and a_2 = 0, only
-    # class 1 counts: 1 - 2 * 1 / (2 + 1) = 1/3
+    # sizes 1, 2, 1, predicted 3, 1, 0, right 1, 1, 0; a = (5, 1, 0) without its first entry leaves class 1:
+    # 1 - 2 * 1 / (2 + 1) = 1/3
     overlap = tuple(torch.tensor([part]) for part in ([1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [3.0, 1.0, 0.0]))
     attention = torch.tensor([5.0, 1.0, 0.0])
     loss = generalized_dice_loss(overlap, attention, include_background=False, eps=0)

@@ -97,7 +97,8 @@ def scales():
 
 
 @pytest.mark.parametrize(
-    ("weights", "fine", "coarse"), [((1, 0.5), 2 / 3, 1 / 3), ((1, 1, 7), 1 / 2, 1 / 2), ((1, 0), 1, 0), ((3, 1), 3 / 4, 1 / 4)]
+    ("weights", "fine", "coarse"),
+    [((1, 0.5), 2 / 3, 1 / 3), ((1, 1, 7), 1 / 2, 1 / 2), ((1, 0), 1, 0), ((3, 1), 3 / 4, 1 / 4)],
 )
 def test_deep_supervision_is_the_weighted_mean_over_scales(weights, fine, coarse):
     x4, x2 = scales()
@@ -109,7 +110,7 @@ def test_deep_supervision_is_the_weighted_mean_over_scales(weights, fine, coarse
 def test_deep_supervision_agrees_with_monai():
     x4, x2 = scales()
     monai = DeepSupervisionLoss(HybridLoss(), weights=[2 / 3, 1 / 3])
-    torch.testing.assert_close(HybridLoss()([x4, x2], LABELS_4), monai([x4, x2], LABELS_4))
+    torch.testing.assert_close(HybridLoss()([x4, x2], LABELS_4), monai([x4, x2], LABELS_4.float()))
 
 
 def test_list_of_one_scale_is_that_scale():
@@ -152,7 +153,8 @@ def test_labels_out_of_range(value, span):
 
 @pytest.mark.parametrize("shape", [(1, 2, 2), (2, 1, 2, 2), (1, 1, 2, 3), (1, 2, 2, 2)])
 def test_target_of_another_shape(shape):
-    with pytest.raises(ValueError, match=r"target must have shape \(1, 1, 2, 2\) for an input of \(1, 2, 2, 2\), got \("):
+    message = r"target must have shape \(1, 1, 2, 2\) for an input of \(1, 2, 2, 2\), got \("
+    with pytest.raises(ValueError, match=message):
         HybridLoss()(LOGITS, torch.zeros(shape))
 
 

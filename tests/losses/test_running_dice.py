@@ -125,7 +125,7 @@ def test_two_ranks_agree_with_one_that_sees_both_halves(tmp_path):
     ]
     assert [rank.wait(timeout=60) for rank in ranks] == [0, 0]
     alone = RunningDice(3, momentum=0.5)
-    for batch in zip(values, labels):
+    for batch in zip(values, labels, strict=True):
         alone.update(*batch)
     for rank in range(2):
         assert torch.equal(torch.load(tmp_path / f"rank{rank}.pt", weights_only=True), alone.value)

@@ -1,0 +1,21 @@
+"""``python -m dam_components COMMAND``: the commands, by name. ``COMMAND --help`` explains one."""
+
+from __future__ import annotations
+
+import fire
+
+from dam_components.commands import demo, synthesize
+from dam_components.errors import plain_errors
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "demo": demo,
+    "synthesize": synthesize,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command that the arguments name, by default those of the process."""
+    plain_errors()
+    fire.Fire(COMMANDS, command=arguments, name="python -m dam_components")

@@ -1,0 +1,7 @@
+"""Commands of ``python -m dam_components``: each a function in a file of its own, listed in :mod:`dam_components.cli`."""
+
+from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
+from dam_components.commands.demo import demo
+from dam_components.commands.synthesize import synthesize
+
+__all__ = ["bundle_folder", "demo", "run_bundle", "synthesize"]

@@ -1,0 +1,63 @@
+"""Running the bundle's configurations from Python, just as a person runs them from a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["bundle_folder", "run_bundle"]
+
+BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "bundle"
+
+
+def bundle_folder(bundle: str | os.PathLike | None = None) -> Path:
+    """The bundle to run: the one named, or in a source checkout the one beside the package.
+
+    Args:
+        bundle: a folder that holds ``configs/train.json``.
+
+    Raises:
+        FileNotFoundError: if it is no bundle, or none is named and the package was installed without one.
+    """
+    folder = BESIDE_PACKAGE if bundle is None else Path(bundle).absolute()
+    if (folder / "configs" / "train.json").is_file():
+        return folder
+    if bundle is None:
+        raise FileNotFoundError(
+            f"no bundle at {folder}: an installed package holds none; name a copy of the project's bundle folder "
+            "with --bundle"
+        )
+    raise FileNotFoundError(f"{folder} is no bundle: it has no configs/train.json; name another with --bundle")
+
+
+def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
+    """Prints and runs ``python -m monai.bundle run`` with these configurations, later ones on top of earlier ones.
+
+    A process of its own, since a run sets seeds, signal and error handling, logging and ``sys.path`` for the whole
+    process, and since the line printed is then all it takes to run the step again.
+
+    Args:
+        configs: configuration files.
+        overrides: entries of the configuration by name.
+
+    Raises:
+        SystemExit: with the status of a run that failed; 130 after Ctrl-C, once the run has kept what it has.
+    """
+    files = [str(Path(file).absolute()) for file in configs]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
+    for name, value in overrides.items():
+        command += [f"--{name}", str(value)]
+    print(f"\n$ {shlex.join(['python', *command[1:]])}", flush=True)
+    with subprocess.Popen(command) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # the run gets the signal too, and ends by itself
+            process.wait()
+            status = 130
+    if status:
+        raise SystemExit(status)
