@@ -112,4 +112,4 @@ def newest_checkpoint(folder: str | Path) -> Path:
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
             continue  # cut short by a kill
         return file
-    raise FileNotFoundError(f"{folder} holds no whole {pattern} to resume from; start without --resume true")
+    raise FileNotFoundError(f"{folder} holds no whole {pattern} to resume from; start without --resume True")

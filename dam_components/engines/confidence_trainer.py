@@ -61,7 +61,7 @@ class ConfidenceTrainer(Trainer):
         max_epochs: epochs in all.
         train_data_loader: yields batches with ``image`` ``(B, channels, ...)`` and ``label`` ``(B, 1, ...)``.
         network: S.
-        optimizer: S's.
+        optimizer: S's. ``None`` keeps S as it is, in evaluation mode, and trains D alone.
         loss_function: Eq. 10 or any loss of (logits, labels).
         confidence_network: D.
         confidence_optimizer: D's.
@@ -92,7 +92,7 @@ class ConfidenceTrainer(Trainer):
         max_epochs: int,
         train_data_loader: Iterable,
         network: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | None,
         loss_function: Callable,
         confidence_network: nn.Module,
         confidence_optimizer: Optimizer,
@@ -211,13 +211,13 @@ class ConfidenceTrainer(Trainer):
         output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
         self.state.output = output
         image, labels = (x.as_tensor() if isinstance(x, MetaTensor) else x for x in (inputs, targets))
-        self.network.train()
+        self.network.train(self.optimizer is not None)
         self.confidence_network.train()
         if isinstance(self.loss_function, nn.Module):
             self.loss_function.train()
 
         # S, once
-        with self._autocast():
+        with self._autocast(), torch.set_grad_enabled(self.optimizer is not None):
             scales = self._scales(self.inferer(image, self.network, *args, **kwargs), image.ndim)
             logits = scales if isinstance(scales, torch.Tensor) else scales[0]
             probabilities = logits.float().softmax(1)
@@ -233,8 +233,12 @@ class ConfidenceTrainer(Trainer):
         self.fire_event(ConfidenceEvents.CONFIDENCE_COMPLETED)
 
         # 2. S: min L_DamHyb + λ1 L_ADV, Eq. 11
-        self._segmentation_step(image, labels, scales, probabilities, confidence)
-        self.fire_event(ConfidenceEvents.SEGMENTATION_COMPLETED)
+        if self.optimizer is None:
+            nothing = torch.zeros_like(output[ConfidenceKeys.CONFIDENCE_LOSS])
+            self._publish(nothing, nothing, nothing)
+        else:
+            self._segmentation_step(self.optimizer, image, labels, scales, probabilities, confidence)
+            self.fire_event(ConfidenceEvents.SEGMENTATION_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
 
@@ -276,6 +280,7 @@ class ConfidenceTrainer(Trainer):
 
     def _segmentation_step(
         self,
+        optimizer: Optimizer,
         image: torch.Tensor,
         labels: torch.Tensor,
         scales: torch.Tensor | list[torch.Tensor],
@@ -283,7 +288,7 @@ class ConfidenceTrainer(Trainer):
         confidence: torch.Tensor,
     ) -> None:
         """One step of S."""
-        self.optimizer.zero_grad(set_to_none=self.optim_set_to_none)
+        optimizer.zero_grad(set_to_none=self.optim_set_to_none)
         heeds = self.state.epoch > self.warmup_epochs
         attention = {"confidence": confidence if heeds else None} if self.loss_takes_confidence else {}
         segmentation = self.loss_function(scales, labels, **attention).mean()
@@ -299,7 +304,7 @@ class ConfidenceTrainer(Trainer):
             self._publish(loss, segmentation, adversarial)
             self.scaler.scale(loss).backward()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
-        self._step(self.scaler, self.optimizer, self.network)
+        self._step(self.scaler, optimizer, self.network)
 
     def _publish(self, loss: torch.Tensor, segmentation: torch.Tensor, adversarial: torch.Tensor) -> None:
         self.state.output[CommonKeys.LOSS] = loss
