@@ -6,10 +6,12 @@ import fire
 
 from dam_components.commands import demo, synthesize
 from dam_components.errors import plain_errors
+from dam_components.report.confidence_study import confidence
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "confidence": confidence,
     "demo": demo,
     "synthesize": synthesize,
 }

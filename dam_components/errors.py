@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
+from multiprocessing.dummy import DummyProcess
 from pathlib import Path
 from types import TracebackType
 
@@ -37,5 +39,9 @@ def plain_errors() -> None:
             sys.__excepthook__(kind, error, trace)
         else:
             print(f"error: {message}", file=sys.stderr)
+        # a thread of CacheDataset's that is still at work in C++ when Python ends would abort the process
+        for thread in threading.enumerate():
+            if isinstance(thread, DummyProcess):
+                thread.join(timeout=10)
 
     sys.excepthook = hook

@@ -1,4 +1,4 @@
-"""Commands of ``python -m dam_components``: each a function in a file of its own, listed in :mod:`dam_components.cli`."""
+"""Commands of ``python -m dam_components``, each a function in a file of its own; ``cli.py`` lists them."""
 
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.commands.demo import demo

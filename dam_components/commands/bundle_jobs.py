@@ -35,6 +35,19 @@ def bundle_folder(bundle: str | os.PathLike | None = None) -> Path:
     raise FileNotFoundError(f"{folder} is no bundle: it has no configs/train.json; name another with --bundle")
 
 
+def shell_line(command: Sequence[str]) -> str:
+    """The command as a shell takes it.
+
+    Example:
+        >>> print(shell_line(["run", "--config_file", "['a.json', 'b.json']", "--seed", "0"]))
+        run --config_file "['a.json', 'b.json']" --seed 0
+    """
+    awkward = set('"$`\\!')
+    # shlex.quote makes five characters of every quote within a list
+    quoted = (f'"{word}"' if "'" in word and awkward.isdisjoint(word) else shlex.quote(word) for word in command)
+    return " ".join(quoted)
+
+
 def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     """Prints and runs ``python -m monai.bundle run`` with these configurations, later ones on top of earlier ones.
 
@@ -52,7 +65,7 @@ def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
-    print(f"\n$ {shlex.join(['python', *command[1:]])}", flush=True)
+    print(f"\n$ {shell_line(command)}", flush=True)
     with subprocess.Popen(command) as process:
         try:
             status = process.wait()

@@ -8,17 +8,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.data import pelvic_spacing, write_pelvic_dataset
-from dam_components.report import summarise
+from dam_components.report import draw_case, save_figure, summarise
 
 __all__ = ["demo"]
 
 SHAPE = (48, 48, 24)
 CASES = 15
-EPOCHS = 20
+EPOCHS = 25
 
 
 def demo(output: str = "demo_output", seed: int = 0, epochs: int = EPOCHS, bundle: str | None = None) -> None:
@@ -44,16 +46,22 @@ def demo(output: str = "demo_output", seed: int = 0, epochs: int = EPOCHS, bundl
     pelvic = configs / "tasks" / "pelvic.json"
     run_bundle([configs / "train.json", pelvic, setup])
     run_bundle([configs / "train.json", configs / "evaluate.json", pelvic, setup], output_dir=folder / "evaluation")
-    run_bundle(
-        [configs / "inference.json", pelvic, setup], dataset_dir=new_patient, output_dir=folder / "segmentation"
-    )
+    run_bundle([configs / "inference.json", pelvic, setup], dataset_dir=new_patient, output_dir=folder / "segmentation")
 
     metrics = folder / "evaluation" / "metrics.csv"
     print(f"\n{dice_table(pd.read_csv(metrics))}\n\nwrote")
-    training = [folder / "models" / "model.pt", folder / "models" / "model_confidence.pt"]
-    training += sorted((folder / "training" / "pictures").glob("*.png"))[-1:]
-    for file in [*training, metrics, *sorted((folder / "segmentation").glob("*/*.nii.gz"))]:
+    image = next(new_patient.glob("*.nii.gz"))
+    confidence, segmentation = sorted((folder / "segmentation").glob("*/*.nii.gz"))
+    picture = draw_segmentation(image, segmentation, confidence, folder / "segmentation" / "segmentation.png")
+    weights = sorted((folder / "models").glob("*.pt"))
+    for file in [*weights, metrics, segmentation, confidence, picture]:
         print(f"  {os.path.relpath(file)}")
+
+
+def draw_segmentation(image: Path, segmentation: Path, confidence: Path, picture: Path) -> Path:
+    """Draws image, segmentation and doubt 1 - M, which lie on one grid, and returns the picture's path."""
+    volumes = (np.asarray(nib.load(file).dataobj) for file in (image, segmentation, confidence))  # type: ignore[attr-defined]
+    return save_figure(draw_case(next(volumes), next(volumes), next(volumes), title=image.name), picture)
 
 
 def write_setup(folder: Path, patients: Path, seed: int, epochs: int) -> Path:

@@ -2,11 +2,14 @@
 
 from dam_components.data.bundle_root import find_bundle_root
 from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
+from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
 from dam_components.data.pelvic import pelvic_spacing, synthesize_pelvic, write_pelvic_dataset
 
 __all__ = [
+    "HARD_KINDS",
     "Fold",
+    "HardCased",
     "ReadableCases",
     "decathlon_split",
     "find_bundle_root",

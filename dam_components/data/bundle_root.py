@@ -17,7 +17,8 @@ def find_bundle_root() -> str:
     """
     frame = inspect.currentframe()
     while frame is not None:
-        configs = getattr(frame.f_locals.get("self"), "config_root_path", None)
+        # statically: ConfigParser, which lies on the way, takes any attribute for an entry of the configuration
+        configs = inspect.getattr_static(frame.f_locals.get("self"), "config_root_path", None)
         if configs is not None:
             folder = Path(configs).resolve()
             while folder.name != "configs" and folder != folder.parent:

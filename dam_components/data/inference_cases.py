@@ -37,7 +37,7 @@ def list_inference_cases(dataset_dir: str | os.PathLike) -> list[dict[str, Any]]
         for section in ("test", "training"):
             try:
                 entries = load_decathlon_datalist(str(index), data_list_key=section)
-            except ValueError:  # no such section
+            except (ValueError, IndexError):  # no such section, or MONAI at an empty one
                 continue
             cases = [{"image": e["image"]} for e in entries if isinstance(e, dict)]
             if cases:

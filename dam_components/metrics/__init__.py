@@ -3,6 +3,8 @@
 Nothing here imports another part of ``dam_components``.
 """
 
+from dam_components.metrics.calibration_bins import calibration_counts, pooled_calibration_error
+from dam_components.metrics.case_bootstrap import bootstrap_pooled, percentile_interval
 from dam_components.metrics.cases import case_metrics, write_cases_csv
 from dam_components.metrics.confidence_quality import (
     CaseAgreement,
@@ -12,11 +14,20 @@ from dam_components.metrics.confidence_quality import (
     error_auroc,
     expected_calibration_error,
 )
+from dam_components.metrics.dice_calibration import (
+    ClassCalibration,
+    DiceCalibration,
+    conformal_quantile,
+    dice_map,
+    fit_dice_map,
+)
+from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
 from dam_components.metrics.error_band import error_band
 from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_thirds
 from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
+from dam_components.metrics.structure_zone import structure_zone
 from dam_components.metrics.volume import (
     absolute_volume_difference_percent,
     relative_volume_difference_percent,
@@ -27,23 +38,38 @@ __all__ = [
     "REGIONS",
     "TABLE_2_REFERENCE",
     "CaseAgreement",
+    "ClassCalibration",
+    "DiceCalibration",
     "ScoreHistogram",
     "absolute_volume_difference_percent",
     "apex_is_first",
     "aurc",
     "axial_thirds",
     "bootstrap_difference",
+    "bootstrap_pooled",
+    "calibration_counts",
+    "called_doubt",
     "case_agreement",
     "case_metrics",
+    "conformal_quantile",
+    "dice_map",
+    "entropy_doubt",
     "error_aupr",
     "error_auroc",
     "error_band",
     "expected_calibration_error",
+    "fit_temperature",
+    "fit_dice_map",
     "logit_scale",
     "metric_score",
+    "percentile_interval",
+    "pooled_calibration_error",
     "predicted_dice",
     "promise12_score",
     "relative_volume_difference_percent",
+    "softmax_doubt",
+    "structure_zone",
+    "temperature_doubt",
     "volume_ml",
     "write_cases_csv",
 ]

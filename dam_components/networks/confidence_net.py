@@ -34,6 +34,9 @@ class ConfidenceNet(nn.Module):
         act: MONAI's name (and arguments) of the activation.
         use_image: False leaves X out: D judges the shape of P̂ alone.
         log_probabilities: derive log-probabilities and the logit of the largest from P̂.
+        residual: add S's own confidence, the logit of its largest probability, to D's output, and start D's last layer
+            at zero: an untrained M is S's softmax, and D learns only what the softmax has wrong. Switch it off where D
+            is to judge labels as well (Eq. 4 as printed), which are always sure.
 
     Raises:
         ValueError: if ``num_classes`` exceeds ``in_channels``, or ``strides`` does not fit.
@@ -56,6 +59,7 @@ class ConfidenceNet(nn.Module):
         act: str | tuple = "LEAKYRELU",
         use_image: bool = True,
         log_probabilities: bool = True,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         check_strides(channels, strides, spatial_dims)
@@ -68,6 +72,7 @@ class ConfidenceNet(nn.Module):
         self.num_classes = num_classes
         self.use_image = use_image
         self.log_probabilities = log_probabilities
+        self.residual = residual
         used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
         # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
         inputs = -(-used // 16) * 16
@@ -87,22 +92,24 @@ class ConfidenceNet(nn.Module):
         )
         self.head = Convolution(spatial_dims, channels[0], 1, kernel_size=1, conv_only=True)
         init_xavier(self)
+        if residual:
+            for parameter in self.head.parameters():
+                nn.init.zeros_(parameter)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the first convolution sees: P̂, the image, log-probabilities and largest logit, and zeros to fill up."""
         probabilities = x[:, : self.num_classes]
         parts = [x if self.use_image else probabilities]
         if self.log_probabilities:
-            # float32: 1 - p of a sure voxel is lost in half precision; the scale keeps the values near the image's
-            p = probabilities.float().clamp(1e-6, 1 - 1e-6)
-            largest = p.amax(1, keepdim=True)
-            parts += [0.2 * p.log(), 0.2 * torch.logit(largest)]
+            # the scale keeps the values near the image's
+            parts += [0.2 * probabilities.float().clamp(1e-6, 1 - 1e-6).log(), 0.2 * largest_logit(probabilities)]
         parts += [torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))]
         return torch.cat([part.to(x.dtype) for part in parts], dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] != self.in_channels:
             raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        own = largest_logit(x[:, : self.num_classes])
         x = self.features(x)
         lows: list[torch.Tensor] = []
         for stage in self.encoder:
@@ -110,4 +117,11 @@ class ConfidenceNet(nn.Module):
             lows.insert(0, x)
         for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):
             x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
-        return self.head(x)
+        x = self.head(x)
+        return x + own.to(x.dtype) if self.residual else x
+
+
+def largest_logit(probabilities: torch.Tensor) -> torch.Tensor:
+    """Logit of the largest probability, ``(B, 1, ...)``: S's own confidence. In float32: 1 - p of a sure voxel is lost in
+    half precision."""
+    return torch.logit(probabilities.float().amax(1, keepdim=True).clamp(1e-6, 1 - 1e-6))

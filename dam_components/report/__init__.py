@@ -2,5 +2,17 @@
 
 from dam_components.report.case_metrics import CaseMetrics, summarise
 from dam_components.report.pictures import ConfidencePicture, draw_case, most_telling_slices, save_figure
+from dam_components.report.review import draw_review
+from dam_components.report.summary import ReportSummary, write_summary
 
-__all__ = ["CaseMetrics", "ConfidencePicture", "draw_case", "most_telling_slices", "save_figure", "summarise"]
+__all__ = [
+    "CaseMetrics",
+    "ConfidencePicture",
+    "ReportSummary",
+    "draw_case",
+    "draw_review",
+    "most_telling_slices",
+    "save_figure",
+    "summarise",
+    "write_summary",
+]

@@ -91,7 +91,7 @@ class CheckCased(MapTransform):
                 "a label must lie on its image's grid"
             )
         values = torch.unique(torch.as_tensor(label))
-        wrong = [v for v in values.tolist() if v != int(v) or not 0 <= v < self.num_classes]
+        wrong = [v for v in values.tolist() if not (0 <= v < self.num_classes and v == int(v))]  # nan is wrong too
         if wrong:
             raise ValueError(
                 f"{name} holds the label {wrong[0]:g}; labels must be whole numbers in 0..{self.num_classes - 1} "

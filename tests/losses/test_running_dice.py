@@ -90,13 +90,12 @@ def test_survives_a_checkpoint(tmp_path):
     assert torch.equal(other(*SECOND), loss(*SECOND))
 
 
-def test_stays_a_plain_tensor_when_fed_monais(tmp_path):
-    # a MetaTensor in the state could not be read with weights_only
+def test_stays_a_plain_tensor_when_fed_monais():
+    # a MetaTensor in the state would carry one image's metadata into every checkpoint
     loss = DifficultyAwareHybridLoss(3, momentum=0.5)
     loss(MetaTensor(FIRST[0]), MetaTensor(FIRST[1]), confidence=MetaTensor(torch.rand(1, 1, 4)))
     assert loss.dice.value.tolist() == pytest.approx([1 / 3, 2 / 5, 0])
-    torch.save(loss.state_dict(), tmp_path / "loss.pt")
-    torch.load(tmp_path / "loss.pt", weights_only=True)
+    assert type(loss.dice.value) is torch.Tensor
 
 
 def test_takes_no_gradient():

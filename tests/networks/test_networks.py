@@ -9,7 +9,7 @@ SMALL = {"channels": (4, 8, 16, 16), "strides": (2, 2, 2)}
 NETWORKS = {
     "enhanced_unet": lambda dims: EnhancedUNet(dims, in_channels=3, out_channels=2, **SMALL),
     "ds_res_unet": lambda dims: DSResUNet(dims, in_channels=3, out_channels=2, **SMALL),
-    "confidence_net": lambda dims: ConfidenceNet(dims, in_channels=3, num_classes=2, **SMALL),
+    "confidence_net": lambda dims: ConfidenceNet(dims, in_channels=3, num_classes=2, residual=False, **SMALL),
 }
 
 
@@ -113,10 +113,10 @@ def test_norm_and_act_reach_every_stage(network, option):
 
 
 def test_confidence_net_without_image_ignores_it():
-    probabilities = torch.rand(1, 2, 8, 8, 8).softmax(1)
-    images = torch.rand(2, 1, 1, 8, 8, 8)
+    probabilities = torch.rand(1, 2, 16, 16, 16).softmax(1)
+    images = torch.rand(2, 1, 1, 16, 16, 16)
     for use_image in (True, False):
-        D = ConfidenceNet(3, 3, 2, **SMALL, use_image=use_image).eval()
+        D = ConfidenceNet(3, 3, 2, **SMALL, use_image=use_image, residual=False).eval()
         first, second = (D(torch.cat([probabilities, x], 1)) for x in images)
         assert torch.equal(first, second) is (not use_image)
 
@@ -137,3 +137,20 @@ def test_confidence_net_says_which_channels_it_expects():
         ConfidenceNet(in_channels=3, num_classes=4)
     with pytest.raises(ValueError, match=r"expects 3 channels .* got 5"):
         ConfidenceNet(3, in_channels=3, num_classes=2)(torch.rand(1, 5, 8, 8, 8))
+
+
+def test_an_untrained_residual_d_is_the_softmax():
+    probabilities = torch.rand(1, 3, 16, 16, 16).softmax(1)
+    x = torch.cat([probabilities, torch.rand(1, 1, 16, 16, 16)], 1)
+    M = ConfidenceNet(3, 4, 3, **SMALL)(x).sigmoid()
+    torch.testing.assert_close(M, probabilities.amax(1, keepdim=True))
+    assert not torch.allclose(ConfidenceNet(3, 4, 3, **SMALL, residual=False)(x).sigmoid(), M)
+
+
+def test_input_channels_are_filled_up_with_zeros_to_sixteen():
+    D = ConfidenceNet(3, 4, 3, **SMALL)
+    features = D.features(torch.rand(1, 4, 4, 4, 4) + 0.1)
+    assert features.shape[1] == 16
+    # 3 probabilities, 1 image, 3 logarithms, 1 logit
+    assert features[:, 8:].abs().max() == 0
+    assert features[:, :8].abs().amax((0, 2, 3, 4)).min() > 0

@@ -1,0 +1,245 @@
+r"""From the raw predicted Dice to a calibrated one with an interval, learnt from cases whose true Dice is known."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import least_squares, lsq_linear
+from scipy.special import expit, logit
+from sklearn.model_selection import GroupKFold
+
+EDGE = 1e-4  # raw values are kept this far from 0 and 1, where the logit ends
+OUTLIER = 0.05  # residuals well above this many Dice pull linearly, not quadratically
+PULL = 1e-3  # weight of the identity, which decides only what the data leave open
+FOLDS = 5
+
+
+def dice_map(raw: ArrayLike, offset: float, slope: float) -> np.ndarray:
+    r"""The calibrated Dice :math:`g(r) = \sigma(a + b\,\mathrm{logit}\,r)`, in 0..1.
+
+    It rises with r where the slope b is positive. Offset :math:`a = 0` and slope :math:`b = 1` are the identity, but
+    for 1e-4 at both ends. nan stays nan.
+
+    Example:
+        >>> dice_map([0.5, 0.8], offset=0.0, slope=2.0).round(4).tolist()  # 0.8 / 0.2 squared is 16
+        [0.5, 0.9412]
+    """
+    return expit(offset + slope * logit(np.clip(np.asarray(raw, dtype=float), EDGE, 1 - EDGE)))
+
+
+def fit_dice_map(raw: ArrayLike, true: ArrayLike) -> tuple[float, float]:
+    r"""Offset and slope (at least 0) of :func:`dice_map` that fit pairs of raw and true Dice.
+
+    Least squares of :math:`g(r) - d` with SciPy's ``soft_l1`` loss, so that a few failed cases do not bend the map of
+    all others. Two numbers are what 100 pairs carry; isotonic regression would give them a staircase. Pairs that leave
+    something open (all raw values equal, for instance) leave it at the identity.
+
+    Args:
+        raw: predicted Dice, (N,).
+        true: true Dice, (N,).
+
+    Example:
+        >>> raw = np.linspace(0.1, 0.9, 50)
+        >>> np.round(fit_dice_map(raw, dice_map(raw, 0.3, 0.7)), 2).tolist()
+        [0.3, 0.7]
+    """
+    raw, true = np.asarray(raw, dtype=float), np.asarray(true, dtype=float)
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        return np.append(dice_map(raw, x[0], x[1]) - true, PULL * (x - (0, 1)))
+
+    found = least_squares(residuals, (0.0, 1.0), bounds=((-np.inf, 0.0), np.inf), loss="soft_l1", f_scale=OUTLIER)
+    return float(found.x[0]), float(found.x[1])
+
+
+def conformal_quantile(scores: ArrayLike, level: float) -> float:
+    r"""The :math:`\lceil (n + 1)\,level \rceil`-th smallest of n scores: a new one is below it with chance ``level``.
+
+    Raises:
+        ValueError: ``level`` is not between 0 and 1, or n is too small for it.
+
+    Example:
+        >>> conformal_quantile(range(1, 20), level=0.9)  # the 18th of 19
+        18.0
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}.")
+    ordered = np.sort(np.asarray(scores, dtype=float))
+    rank = math.ceil((len(ordered) + 1) * level - 1e-9)
+    if rank > len(ordered):
+        need = math.ceil(level / (1 - level) - 1e-9)
+        raise ValueError(
+            f"an interval of level {level} needs at least {need} pairs of raw and true Dice, got {len(ordered)}: "
+            "add calibration cases, or lower the level."
+        )
+    return float(ordered[rank - 1])
+
+
+@dataclass(frozen=True)
+class ClassCalibration:
+    """One class: the map, and the half width ``spread_base + spread_slope * (1 - calibrated)`` of its interval."""
+
+    offset: float
+    slope: float
+    spread_base: float
+    spread_slope: float
+    pairs: int
+
+    def spread(self, dice: np.ndarray) -> np.ndarray:
+        """Half the width of the interval round a calibrated Dice, before it is cut at 0 and 1."""
+        return self.spread_base + self.spread_slope * (1 - dice)
+
+
+@dataclass(frozen=True)
+class DiceCalibration:
+    r"""Raw predicted Dice to calibrated Dice with an interval, class by class.
+
+    The interval. With residuals :math:`e_i = |d_i - g(r_i)|`, each from a map fitted without the pair's fold (5 folds,
+    whole groups), the spread is :math:`s(g) = \alpha + \beta (1 - g)`, :math:`\alpha, \beta \ge 0`, fitted to them by
+    least squares: the worse a case looks, the less is known of it. The half width is :math:`s` times the
+    :func:`conformal_quantile` of :math:`e_i / s(g_i)`. A new case of the same kind lies inside with chance ``level``,
+    closely: cross-fitted residuals make this near to split conformal prediction, not equal to it, and cases of other
+    kinds than the calibration's are promised nothing.
+
+    Attributes:
+        level: the interval's coverage; ``None`` for the identity, which has no interval.
+        classes: one entry a foreground class.
+
+    Example:
+        >>> random = np.random.default_rng(0)
+        >>> raw = random.uniform(0.5, 0.95, (100, 1))
+        >>> calibration = DiceCalibration.fit(raw, (raw - 0.1 + 0.02 * random.standard_normal((100, 1))).clip(0, 1))
+        >>> dice, low, high = calibration([0.8])
+        >>> bool(low[0] < dice[0] < high[0]), round(float(dice[0]), 1)
+        (True, 0.7)
+    """
+
+    level: float | None
+    classes: tuple[ClassCalibration, ...]
+
+    @classmethod
+    def identity(cls, classes: int) -> DiceCalibration:
+        """Leaves the raw Dice as it is, with no interval: what to use before anything was calibrated."""
+        return cls(None, (ClassCalibration(0.0, 1.0, 0.0, 0.0, 0),) * classes)
+
+    @classmethod
+    def fit(
+        cls, raw: ArrayLike, true: ArrayLike, level: float = 0.9, groups: Sequence[object] | None = None
+    ) -> DiceCalibration:
+        """Learns from calibration cases, clean and corrupted, that S and D were not trained on.
+
+        Args:
+            raw: predicted Dice, (N, foreground classes); nan leaves a pair out. Leave out classes that S calls nowhere:
+                their raw value is no overlap.
+            true: true Dice, the same shape; nan leaves a pair out.
+            level: coverage of the interval.
+            groups: N values; the rows of one patient (a case and its corrupted copies) share one, so that no residual
+                is measured with a map that saw the same patient. By default every row is a patient of its own.
+
+        Raises:
+            ValueError: shapes differ, values lie outside 0..1, or there are too few pairs or groups.
+        """
+        raw, true = np.asarray(raw, dtype=float), np.asarray(true, dtype=float)
+        if raw.ndim != 2 or raw.shape != true.shape or raw.shape[1] == 0:
+            raise ValueError(f"raw and true must both be (N, foreground classes), got {raw.shape} and {true.shape}.")
+        for name, values in (("raw", raw), ("true", true)):
+            if np.any((values < 0) | (values > 1)):
+                raise ValueError(f"{name} must be Dice in 0..1 (or nan), got values outside.")
+        owners = np.arange(len(raw)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        if len(owners) != len(raw):
+            raise ValueError(f"groups must hold one value for each of the {len(raw)} rows, got {len(owners)}.")
+        entries = []
+        for c in range(raw.shape[1]):
+            known = np.isfinite(raw[:, c]) & np.isfinite(true[:, c])
+            try:
+                entries.append(_fit_class(raw[known, c], true[known, c], level, owners[known]))
+            except ValueError as error:
+                raise ValueError(f"class {c + 1}: {error}") from None
+        return cls(level, tuple(entries))
+
+    def __call__(self, raw: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Calibrated Dice and both ends of its interval; without a level the ends are nan.
+
+        Args:
+            raw: predicted Dice, (..., foreground classes).
+
+        Returns:
+            Three arrays of the shape of ``raw``, in 0..1.
+
+        Raises:
+            ValueError: another number of classes.
+        """
+        raw = np.asarray(raw, dtype=float)
+        if raw.ndim == 0 or raw.shape[-1] != len(self.classes):
+            raise ValueError(f"raw must end in {len(self.classes)} foreground classes, got shape {raw.shape}.")
+        if self.level is None:
+            return raw.clip(0, 1), np.full(raw.shape, np.nan), np.full(raw.shape, np.nan)
+        dice, half = np.empty(raw.shape), np.empty(raw.shape)
+        for c, entry in enumerate(self.classes):
+            dice[..., c] = dice_map(raw[..., c], entry.offset, entry.slope)
+            half[..., c] = entry.spread(dice[..., c])
+        return dice, (dice - half).clip(0, 1), (dice + half).clip(0, 1)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes plain JSON, to a temporary name first."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{os.getpid()}_{target.name}")
+        try:
+            temporary.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, classes: int) -> DiceCalibration:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+            classes: foreground classes that are expected.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no calibration, or one for another number of classes.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no calibration {path}: save what DiceCalibration.fit gives there")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            level = content["level"]
+            calibration = cls(
+                None if level is None else float(level), tuple(ClassCalibration(**c) for c in content["classes"])
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no Dice calibration ({error}); fit and save it again") from None
+        if len(calibration.classes) != classes:
+            raise ValueError(
+                f"{path} was fitted for {len(calibration.classes)} foreground classes, this configuration has "
+                f"{classes}: fit it again for this task"
+            )
+        return calibration
+
+
+def _fit_class(raw: np.ndarray, true: np.ndarray, level: float, groups: np.ndarray) -> ClassCalibration:
+    conformal_quantile(raw, level)  # enough pairs for the level, said before anything is fitted
+    folds = min(FOLDS, len(np.unique(groups)))
+    if folds < 2:
+        raise ValueError("the pairs must come from at least 2 groups, got 1.")
+    held_out = np.empty_like(raw)
+    for learn, test in GroupKFold(folds).split(raw, groups=groups):
+        held_out[test] = dice_map(raw[test], *fit_dice_map(raw[learn], true[learn]))
+    residuals = np.abs(true - held_out)
+    design = np.stack([np.ones_like(held_out), 1 - held_out], axis=1)
+    # the floor keeps a spread where all residuals are 0
+    base, slope = lsq_linear(design, residuals, bounds=((1e-4, 0.0), np.inf)).x
+    factor = conformal_quantile(residuals / (base + slope * (1 - held_out)), level)
+    return ClassCalibration(*fit_dice_map(raw, true), float(factor * base), float(factor * slope), len(raw))

@@ -1,0 +1,242 @@
+"""The numbers of a case that a person acts on: volumes, confidence, predicted Dice, and whether to look at it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import FolderLayout, MetaTensor
+from monai.transforms import MapTransform
+
+from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
+
+__all__ = ["CaseReportd", "case_quality"]
+
+
+def case_quality(
+    probabilities: torch.Tensor,
+    confidence: torch.Tensor,
+    spacing_mm: Sequence[float],
+    label_names: Mapping[int, str],
+    calibration: DiceCalibration | None = None,
+    review_below: float = 0.8,
+    band_mm: float = 3.0,
+) -> dict[str, Any]:
+    """What can be said of a segmentation without a label.
+
+    The segmentation is the argmax of the probabilities. Of each class: its volume; the mean of M over its
+    :func:`~dam_components.metrics.structure_zone`; :func:`~dam_components.metrics.predicted_dice`, calibrated where
+    there is a calibration, with the ends of its interval (``None`` without a calibration).
+
+    The case is for review if a class is absent from the segmentation, if the lower end of a class's interval is
+    below ``review_below``, or if the mean of the predicted Dice over the classes is.
+
+    A class that S calls nowhere has volume 0 and no mean confidence (``None``). Its Dice can only be 0 or 1, so its
+    predicted Dice is the probability that it is absent, which no calibration changes, and its interval with a
+    calibration is 0 to 1. An all-background segmentation is that for every class.
+
+    Args:
+        probabilities: (C, ...), in the image's own space.
+        confidence: M, (1, ...), likewise.
+        spacing_mm: size of a voxel along each axis.
+        label_names: name of each class 1..C-1.
+        calibration: for C-1 classes; ``None``: the raw predicted Dice.
+        review_below: the Dice from which on nobody needs to look.
+        band_mm: how far round a structure its mean confidence looks.
+
+    Returns:
+        ``classes`` (by name, ``volume_ml``, ``mean_confidence``, ``predicted_dice``, ``predicted_dice_low``,
+        ``predicted_dice_high``), ``predicted_mean_dice``, ``calibrated``, ``review`` and ``reasons``: plain values.
+
+    Raises:
+        ValueError: shapes, spacing, names or calibration do not fit each other.
+    """
+    classes = len(probabilities)
+    if sorted(label_names) != list(range(1, classes)):
+        raise ValueError(
+            f"label_names must name the classes 1..{classes - 1} of the prediction's {classes} channels, "
+            f"got {sorted(label_names)}"
+        )
+    raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
+    called = probabilities.argmax(0)
+    counts = torch.bincount(called.flatten(), minlength=classes).tolist()
+    calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
+    calibrated = calibration.level is not None
+    dice, low, high = calibration(raw)
+    rows: dict[str, dict[str, float | None]] = {}
+    reasons = []
+    for index, name in sorted(label_names.items()):
+        if counts[index]:
+            zone = structure_zone(called == index, spacing_mm, band_mm)
+            mean, value = float(confidence[0][zone].double().mean()), float(dice[index - 1])
+            ends = (float(low[index - 1]), float(high[index - 1]))
+        else:
+            mean, value, ends = None, float(raw[index - 1]), (0.0, 1.0)
+            reasons.append(f"{name} is absent from the segmentation")
+        rows[name] = {
+            "volume_ml": counts[index] * math.prod(spacing_mm) / 1000,
+            "mean_confidence": mean,
+            "predicted_dice": value,
+            "predicted_dice_low": ends[0] if calibrated else None,
+            "predicted_dice_high": ends[1] if calibrated else None,
+        }
+        if counts[index] and calibrated and ends[0] < review_below:
+            reasons.append(f"{name}: predicted Dice may be as low as {ends[0]:.2f}, below {review_below:g}")
+    overall = sum(row["predicted_dice"] or 0.0 for row in rows.values()) / len(rows)
+    if overall < review_below:
+        reasons.append(f"predicted mean Dice {overall:.2f} is below {review_below:g}")
+    return {
+        "classes": rows,
+        "predicted_mean_dice": overall,
+        "calibrated": calibrated,
+        "review": bool(reasons),
+        "reasons": reasons,
+    }
+
+
+class CaseReportd(MapTransform):
+    """Writes a case's :func:`case_quality` to ``<output_dir>/<case>/<case>_report.json`` and into ``data["result"]``.
+
+    Run it between the inversion and the argmax: it needs the probabilities and M in the image's own space. Nothing
+    else in the data changes.
+
+    ``data["result"]``, made if absent, gets flat scalars, which MONAI Label returns as the result's parameters:
+    ``predicted_mean_dice``, ``review``, ``review_reasons`` (one string) and for each class
+    ``<name>_volume_ml``, ``<name>_predicted_dice`` and so on, blanks in names as underscores.
+
+    The file holds the same with ``case``, ``image`` and ``spacing_mm``; the folder and the case's name are those of
+    ``SaveImaged``. It is left out without an ``output_dir``, and for data with ``server_key``: MONAI Label puts
+    ``image_path`` there, and a server that returns numbers should leave no files behind.
+
+    Args:
+        keys: the probabilities, one key; a ``MetaTensor`` ``(C, ...)`` after ``Invertd``; its affine gives the spacing.
+        label_names: name of each class by its index (as text or number), as in the bundle.
+        confidence_key: M, ``(1, ...)``.
+        image_key: the image, whose metadata name its file.
+        output_dir: where reports go; ``None``: nowhere.
+        calibration: a ``DiceCalibration`` or the file of one. Where there is no such file the predicted Dice stays
+            raw, without interval, and the log says so.
+        review_below: see :func:`case_quality`.
+        band_mm: see :func:`case_quality`.
+        server_key: data with this key are a server's; ``None``: files always.
+        allow_missing_keys: pass data without probabilities on untouched.
+
+    Raises:
+        ValueError: the calibration is broken or for another number of classes, the prediction has no affine, or a file
+            is wanted for an image without a name.
+
+    Example:
+        >>> data = {"pred": MetaTensor(torch.tensor([[[0.9, 0.2]], [[0.1, 0.8]]]), affine=torch.eye(4)),
+        ...         "confidence": torch.ones(1, 1, 2), "image": torch.zeros(1, 1, 2)}
+        >>> CaseReportd("pred", {"1": "left lobe"})(data)["result"]["left_lobe_predicted_dice"]
+        1.0
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_names: Mapping[Any, str],
+        confidence_key: str = "confidence",
+        image_key: str = "image",
+        output_dir: str | os.PathLike | None = None,
+        calibration: DiceCalibration | str | os.PathLike | None = None,
+        review_below: float = 0.8,
+        band_mm: float = 3.0,
+        server_key: str | None = "image_path",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys must name the probabilities, one key, got {list(self.keys)}")
+        if not 0 <= review_below <= 1:
+            raise ValueError(f"review_below must be a Dice in 0..1, got {review_below}")
+        self.label_names = {int(index): name for index, name in label_names.items()}
+        self.confidence_key = confidence_key
+        self.image_key = image_key
+        self.output_dir = output_dir
+        self.review_below = review_below
+        self.band_mm = band_mm
+        self.server_key = server_key
+        if isinstance(calibration, (str, os.PathLike)):
+            calibration = self.read_calibration(Path(calibration))
+        self.calibration = calibration
+
+    def read_calibration(self, path: Path) -> DiceCalibration | None:
+        """The calibration in the file, or ``None`` and a line in the log where there is no file."""
+        if path.exists():
+            return DiceCalibration.load(path, len(self.label_names))
+        logging.getLogger(__name__).warning("no calibration %s: the predicted Dice is raw and has no interval", path)
+        return None
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            quality, spacing_mm = self.quality(result[key], result[self.confidence_key])
+            result["result"] = {**result.get("result", {}), **flat(quality)}
+            served = self.server_key is not None and self.server_key in result
+            if self.output_dir is not None and not served:
+                self.write(result[self.image_key], spacing_mm, quality)
+        return result
+
+    def quality(self, probabilities: Any, confidence: torch.Tensor) -> tuple[dict[str, Any], list[float]]:
+        """The case's quality, and its spacing."""
+        if not isinstance(probabilities, MetaTensor):
+            raise ValueError("the prediction has no affine, so no volume: run CaseReportd on what Invertd gives")
+        spacing_mm = [round(float(step), 6) for step in probabilities.pixdim][: probabilities.ndim - 1]
+        values = confidence.as_tensor() if isinstance(confidence, MetaTensor) else confidence
+        quality = case_quality(
+            probabilities.as_tensor(),
+            values,
+            spacing_mm,
+            self.label_names,
+            self.calibration,
+            self.review_below,
+            self.band_mm,
+        )
+        return quality, spacing_mm
+
+    def write(self, image: Any, spacing_mm: list[float], quality: dict[str, Any]) -> None:
+        """Writes the report, to a temporary name first."""
+        target, source = case_file(image, self.output_dir, "report", ".json")
+        report = {"case": target.parent.name, "image": source, "spacing_mm": spacing_mm, **quality}
+        temporary = target.with_name(f".{os.getpid()}_{target.name}")
+        try:
+            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def flat(quality: Mapping[str, Any]) -> dict[str, Any]:
+    """A report's scalars by one name each."""
+    scalars = {
+        f"{name.replace(' ', '_')}_{quantity}": value
+        for name, row in quality["classes"].items()
+        for quantity, value in row.items()
+    }
+    return {
+        "predicted_mean_dice": quality["predicted_mean_dice"],
+        "review": quality["review"],
+        "review_reasons": "; ".join(quality["reasons"]),
+        **scalars,
+    }
+
+
+def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, extension: str) -> tuple[Path, str]:
+    """A case's file in the folder that ``SaveImaged`` uses for it, which is made, and the file of its image.
+
+    Raises:
+        ValueError: the image's metadata name no file.
+    """
+    source = getattr(image, "meta", {}).get("filename_or_obj")
+    if source is None:
+        raise ValueError("the image names no file, so its case has no name: set output_dir to null")
+    layout = FolderLayout(str(output_dir), postfix, extension, parent=True, makedirs=True)
+    return Path(layout.filename(str(source))), str(source)

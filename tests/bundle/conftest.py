@@ -1,0 +1,120 @@
+"""A bundle trained in seconds on synthetic patients, and ways to run its configurations."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from dam_components.data import write_pelvic_dataset
+from dam_components.errors import plain_message
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+SHAPE = (32, 32, 16)
+TINY = {
+    "channels": [4, 8, 8, 8],
+    "spacing": [5.0, 5.0, 6.0],  # the default of a volume of SHAPE
+    "patch_size": list(SHAPE),
+    "patches_per_case": 1,
+    "folds#folds": 5,
+    "folds#validation": 1,
+}
+
+
+def config_files(*names):
+    return [str(CONFIGS / name) for name in names]
+
+
+def start_bundle(folder, *configs, **overrides):
+    """`python -m monai.bundle run` as a person starts it, from a folder that is not the project's."""
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config_files(*configs))]
+    for name, value in overrides.items():
+        command += [f"--{name}", str(value)]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def configs():
+    """The bundle's folder of configurations."""
+    return CONFIGS
+
+
+@pytest.fixture
+def start():
+    return start_bundle
+
+
+@pytest.fixture
+def tiny():
+    """Overrides that fit the synthetic patients and train in seconds."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def patients(tmp_path_factory):
+    return write_pelvic_dataset(tmp_path_factory.mktemp("data") / "patients", cases=5, shape=SHAPE)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, patients):
+    """One training of two epochs, with everything that steers S switched on."""
+    folder = tmp_path_factory.mktemp("trained")
+    overrides = {
+        **TINY,
+        "dataset_dir": str(patients),
+        "ckpt_dir": str(folder / "models"),
+        "output_dir": str(folder / "output"),
+        "warmup_epochs": 0,
+        "lambda_adv": 0.01,
+        "attention_floor": 0.5,
+    }
+    process = start_bundle(folder, "train.json", "tasks/pelvic.json", **overrides, epochs=2)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    weights = {
+        "weights": str(folder / "models" / "model.pt"),
+        "confidence_weights": str(folder / "models" / "model_confidence.pt"),
+    }
+    return SimpleNamespace(folder=folder, overrides=overrides, weights=weights, log=stdout + stderr)
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch):
+    """Runs configurations in this process, from another working directory, and gives the workflow."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # plain_errors sets it
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a workflow adds the bundle
+
+    def run(*configs, **overrides):
+        workflow = ConfigWorkflow(config_files(*configs), logging_file=False, **overrides)
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+
+    return run
+
+
+@pytest.fixture
+def error_of(run_here):
+    """The one line that a run ends with."""
+
+    def run(*configs, **overrides):
+        with pytest.raises(Exception) as caught:  # noqa: B017, PT011 - MONAI's own errors lie around the one that counts
+            run_here(*configs, **overrides)
+        message = plain_message(caught.value)
+        assert message is not None, repr(caught.value.__cause__ or caught.value)
+        assert "\n" not in message
+        return message
+
+    return run

@@ -1,0 +1,84 @@
+"""Every configuration of the bundle: readable, resolvable, and every task's overlay builds networks that run."""
+
+import json
+import pydoc
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigComponent, ConfigParser
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+FILES = sorted(file.relative_to(CONFIGS).as_posix() for file in CONFIGS.rglob("*.json"))
+TASKS = [name for name in FILES if name.startswith("tasks/")]
+
+
+def targets(config):
+    """Every component of a configuration, wherever it stands."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield config
+        config = list(config.values())
+    for item in config if isinstance(config, list) else ():
+        yield from targets(item)
+
+
+def test_the_tasks_of_the_paper_and_the_default_are_there():
+    assert {"hippocampus", "promise12", "pelvic", "mrbrains18"} <= {Path(name).stem for name in TASKS}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_json_is_valid_and_every_target_resolves(name):
+    config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
+    for component in targets(config):
+        target = ConfigComponent(component).resolve_module_name()
+        assert callable(target if callable(target) else pydoc.locate(target)), component["_target_"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_configuration_knows_a_folder_of_some_machine(name):
+    assert '"/' not in (CONFIGS / name).read_text()
+
+
+@pytest.mark.parametrize("base", ["train.json", "inference.json"])
+@pytest.mark.parametrize("task", TASKS)
+def test_an_overlay_builds_s_and_d_that_take_its_patch(task, base):
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / base), str(CONFIGS / task)])
+    parser["channels"] = [4, 4, 4, 4]
+    S = parser.get_parsed_content("network_def").eval()
+    D = parser.get_parsed_content("confidence_network_def").eval()
+    classes, channels = 1 + len(parser["label_names"]), parser["image_channels"]
+    image = torch.rand(1, channels, *parser["patch_size"])
+    with torch.no_grad():
+        logits = S(image)
+        judgement = D(torch.cat([logits.softmax(1), image], dim=1))
+    assert logits.shape == (1, classes, *parser["patch_size"])
+    assert judgement.shape == (1, 1, *parser["patch_size"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_of_a_task_count_from_1(task):
+    names = json.loads((CONFIGS / task).read_text())["label_names"]
+    assert [*names] == [str(i) for i in range(1, 1 + len(names))]
+
+
+def test_the_default_overlay_is_the_default():
+    overlay = json.loads((CONFIGS / "tasks" / "hippocampus.json").read_text())
+    del overlay["_desc_"]
+    for base in ("train.json", "inference.json"):
+        config = json.loads((CONFIGS / base).read_text())
+        assert {key: config[key] for key in overlay} == overlay
+
+
+def test_training_and_inference_agree_on_networks_and_preprocessing():
+    train, inference = (json.loads((CONFIGS / name).read_text()) for name in ("train.json", "inference.json"))
+    for key in ("network_def", "confidence_network_def", "num_classes"):
+        assert train[key] == inference[key]
+
+    # the label's part aside
+    before, after = (
+        [{k: v for k, v in step.items() if k not in ("_desc_", "keys", "mode")} for step in steps]
+        for steps in (train["train"]["preprocessing_transforms"], inference["preprocessing"]["transforms"])
+    )
+    assert before == after

@@ -1,0 +1,150 @@
+"""Seeded epochs and the clean stop."""
+
+import os
+import random
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, Dataset
+from monai.engines.utils import IterationEvents
+from monai.transforms import RandGaussianNoised
+
+from dam_components.engines import ConfidenceEvents, SeedEpochs, StopOnInterrupt
+
+
+def drawn(epoch, seed=0, rank=0, dataset=None):
+    """What each generator gives after the seeding of an epoch."""
+    engine = Engine(lambda engine, batch: None)
+    engine.state.epoch, engine.state.rank = epoch, rank
+    if dataset is not None:
+        engine.data_loader = DataLoader(dataset, batch_size=1)
+    SeedEpochs(seed)(engine)
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_epoch_depends_on_seed_number_and_rank_alone():
+    first = drawn(3, seed=1)
+    assert drawn(3, seed=1) == first
+    others = [drawn(4, seed=1), drawn(3, seed=2), drawn(3, seed=1, rank=1)]
+    for position in range(3):
+        assert len({draw[position] for draw in [first, *others]}) == 4
+
+
+def test_random_transforms_are_seeded_too():
+    transform = RandGaussianNoised("image", prob=1.0)
+    dataset = Dataset([{"image": torch.zeros(1, 4)}], transform)
+
+    def noise(epoch):
+        drawn(epoch, dataset=dataset)
+        return dataset[0]["image"]
+
+    first, second, again = noise(1), noise(2), noise(1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_every_epoch_of_a_run_is_seeded(build):
+    trainer, seen = build(max_epochs=3, batches=1, train_handlers=[SeedEpochs(4)]), []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append(torch.initial_seed()))
+    trainer.run()
+    assert len(set(seen)) == 3
+
+
+def test_kernels_stay_the_users_choice(monkeypatch):
+    for benchmark in (True, False):
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
+        monkeypatch.setattr(torch.backends.cudnn, "deterministic", not benchmark)
+        drawn(1)
+        assert torch.backends.cudnn.benchmark is benchmark
+        assert torch.backends.cudnn.deterministic is not benchmark
+
+
+def test_large_seeds_stay_in_range():
+    assert drawn(10**6, seed=2**31 - 1) != drawn(10**6, seed=2**31 - 2)
+
+
+@pytest.fixture
+def events():
+    """What a run fires of the events that end it."""
+    return []
+
+
+def interruptible(build, events, times=1, handlers=None, when=ConfidenceEvents.CONFIDENCE_COMPLETED, **changes):
+    """A trainer of 2 epochs of 3 iterations that gets Ctrl-C within its second iteration."""
+    trainer = build(max_epochs=2, train_handlers=[StopOnInterrupt()] if handlers is None else handlers, **changes)
+
+    def interrupt():
+        for _ in range(times if trainer.state.iteration == 2 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    trainer.add_event_handler(when, interrupt)
+    for event in (Events.EPOCH_COMPLETED, Events.TERMINATE, Events.COMPLETED):
+        trainer.add_event_handler(event, lambda engine, event=event: events.append(event))
+    return trainer
+
+
+@pytest.mark.parametrize("when", [ConfidenceEvents.CONFIDENCE_COMPLETED, IterationEvents.MODEL_COMPLETED])
+def test_interrupt_ends_the_run_after_the_iteration(build, events, when):
+    before = signal.getsignal(signal.SIGINT)
+    trainer = interruptible(build, events, when=when)
+    trainer.run()
+    assert trainer.state.iteration == 2
+    assert events == [Events.TERMINATE, Events.COMPLETED]  # the epoch is not complete, the run is
+    assert {int(entry["step"]) for entry in trainer.optimizer.state.values()} == {2}  # S's phase was not cut short
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_second_interrupt_stops_at_once(build, events):
+    before = signal.getsignal(signal.SIGINT)
+    trainer = interruptible(build, events, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert events == []
+    assert {int(entry["step"]) for entry in trainer.optimizer.state.values()} == {1}
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_handler_is_there_during_the_run_and_gone_after_it(build):
+    before, during = signal.getsignal(signal.SIGINT), []
+    trainer = build(train_handlers=[StopOnInterrupt()])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: during.append(signal.getsignal(signal.SIGINT)))
+    trainer.run()
+    assert before not in during
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def fail():
+    raise ValueError("the reason")
+
+
+@pytest.mark.parametrize("event", [Events.STARTED, Events.ITERATION_STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED])
+def test_error_keeps_its_message_and_gives_the_signal_back(build, event):
+    class Failing:
+        def attach(self, engine):
+            engine.add_event_handler(event, fail)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError, match="^the reason$"):
+        build(train_handlers=[Failing(), StopOnInterrupt()]).run()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_it_does_nothing(build):
+    before, trainer = signal.getsignal(signal.SIGINT), build(train_handlers=[StopOnInterrupt()])
+    thread = threading.Thread(target=trainer.run)
+    thread.start()
+    thread.join(timeout=60)
+    assert trainer.state.iteration == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_run_may_go_on_after_an_interrupt(build, events):
+    trainer = interruptible(build, events)
+    trainer.run()
+    trainer.run()
+    assert events[-1] == Events.COMPLETED
+    assert trainer.state.epoch == 2

@@ -1,0 +1,161 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dam_components.metrics import DiceCalibration, conformal_quantile, dice_map, fit_dice_map
+
+
+def simulate(count: int, seed: int, slope: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
+    """Raw Dice and a true Dice that follows a known map, with more noise where the Dice is low."""
+    random = np.random.default_rng(seed)
+    raw = random.uniform(0.3, 0.97, (count, 2))
+    expected = dice_map(raw, 0.4, slope)
+    return raw, (expected + (0.01 + 0.2 * (1 - expected)) * random.standard_normal((count, 2))).clip(0, 1)
+
+
+def test_the_map_by_hand():
+    # logit 0.8 = ln 4; with offset ln 2 the odds are 8
+    assert dice_map(0.8, math.log(2), 1.0) == pytest.approx(8 / 9)
+    assert dice_map([0.1, 0.7], 0.0, 1.0).tolist() == pytest.approx([0.1, 0.7])
+    assert dice_map([0.0, 1.0], 0.0, 1.0).tolist() == pytest.approx([1e-4, 1 - 1e-4])
+    assert math.isnan(dice_map(math.nan, 0.0, 1.0))
+
+
+def test_recovers_a_known_map():
+    raw = np.linspace(0.05, 0.98, 80)
+    assert fit_dice_map(raw, dice_map(raw, -0.5, 1.7)) == pytest.approx((-0.5, 1.7), abs=0.01)
+    raw, true = simulate(400, 0)
+    assert fit_dice_map(raw[:, 0], true[:, 0]) == pytest.approx((0.4, 0.6), abs=0.06)
+
+
+def test_failed_cases_do_not_bend_the_map():
+    raw = np.linspace(0.5, 0.95, 100)
+    true = dice_map(raw, 0.2, 0.9)
+    true[::20] = 0  # 5 of 100
+    robust = dice_map(0.8, *fit_dice_map(raw, true))
+    assert abs(robust - dice_map(0.8, 0.2, 0.9)) < 0.01  # a mean is pulled by 0.04
+
+
+def test_a_map_never_falls_even_if_the_pairs_do():
+    raw = np.linspace(0.5, 0.9, 50)
+    offset, slope = fit_dice_map(raw, 1.4 - raw)
+    assert slope >= 0
+    assert (np.diff(dice_map(np.linspace(0, 1, 50), offset, slope)) >= 0).all()
+
+
+def test_what_the_pairs_leave_open_stays_the_identity():
+    assert fit_dice_map([0.8] * 30, [0.8] * 30) == pytest.approx((0, 1), abs=1e-6)
+
+
+def test_quantile_has_the_correction_for_few_pairs():
+    # ceil(20 * 0.9) = 18th, ceil(10 * 0.9) = 9th of 9, ceil(11 * 0.5) = 6th
+    assert conformal_quantile(range(1, 20), 0.9) == 18
+    assert conformal_quantile(range(1, 10), 0.9) == 9
+    assert conformal_quantile(range(1, 11), 0.5) == 6
+    with pytest.raises(ValueError, match=r"level 0.9 needs at least 9 pairs of raw and true Dice, got 8"):
+        conformal_quantile(range(8), 0.9)
+    with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 1.0"):
+        conformal_quantile(range(8), 1.0)
+
+
+@pytest.mark.parametrize("level", [0.7, 0.9])
+def test_coverage_is_the_level(level):
+    covered = []
+    for seed in range(20):
+        raw, true = simulate(500, 1000 + seed)
+        dice, low, high = DiceCalibration.fit(*simulate(120, seed), level)(raw)
+        assert ((low <= dice) & (dice <= high) & (low >= 0) & (high <= 1)).all()
+        covered.append(((low <= true) & (true <= high)).mean(0))
+    assert np.mean(covered) == pytest.approx(level, abs=0.02)
+
+
+def test_the_interval_widens_as_the_dice_falls():
+    calibration = DiceCalibration.fit(*simulate(200, 3))
+    _, low, high = calibration([[0.95, 0.95], [0.5, 0.5]])
+    assert (high[1] - low[1] > 1.5 * (high[0] - low[0])).all()
+
+
+def test_classes_have_maps_of_their_own():
+    raw, true = simulate(100, 4)
+    true[:, 1] = raw[:, 1]
+    dice, low, high = DiceCalibration.fit(raw, true)([0.5, 0.5])
+    assert dice[1] == pytest.approx(0.5, abs=1e-3)
+    assert high[1] - low[1] < 0.005
+    assert dice[0] == pytest.approx(dice_map(0.5, 0.4, 0.6), abs=0.03)
+
+
+def test_nan_leaves_a_pair_out():
+    raw, true = simulate(60, 5)
+    gone = raw.copy(), true.copy()
+    gone[0][10:20, 0] = np.nan
+    gone[1][20:30, 0] = np.nan
+    one, two = DiceCalibration.fit(*gone), DiceCalibration.fit(raw, true)
+    kept = np.r_[0:10, 30:60]
+    assert one.classes[0] == DiceCalibration.fit(raw[kept], true[kept]).classes[0]
+    assert one.classes[0].pairs == 40
+    assert one.classes[1] == two.classes[1]
+
+
+def test_groups_stay_together():
+    # Each patient has an error of its own, the same in all its copies: a map that saw the patient does not look better
+    # by much, but the folds, and so the interval, are others than for rows on their own.
+    raw, true = simulate(60, 6)
+    patients = np.repeat(np.arange(10), 6)
+    grouped = DiceCalibration.fit(raw, true, groups=patients)
+    assert grouped.classes[0].offset == DiceCalibration.fit(raw, true).classes[0].offset
+    assert grouped.classes[0].spread_base != DiceCalibration.fit(raw, true).classes[0].spread_base
+    # the names of groups, and the order of patients' rows, mean nothing else
+    assert grouped == DiceCalibration.fit(raw, true, groups=[f"p{patient}" for patient in patients])
+    with pytest.raises(ValueError, match=r"class 1: the pairs must come from at least 2 groups, got 1"):
+        DiceCalibration.fit(raw, true, groups=[0] * 60)
+
+
+def test_identity_has_no_interval():
+    dice, low, high = DiceCalibration.identity(3)([0.0, 0.4, 1.0])
+    assert dice.tolist() == [0, 0.4, 1]
+    assert np.isnan([low, high]).all()
+
+
+def test_json_roundtrip(tmp_path):
+    for calibration in (DiceCalibration.fit(*simulate(50, 7), level=0.8), DiceCalibration.identity(2)):
+        file = tmp_path / "new" / "calibration.json"
+        calibration.save(file)
+        assert DiceCalibration.load(file, 2) == calibration
+        assert [f.name for f in file.parent.iterdir()] == ["calibration.json"]
+    assert set(json.loads(file.read_text())) == {"level", "classes"}
+
+
+def test_reading_says_what_is_wrong(tmp_path):
+    file = tmp_path / "calibration.json"
+    with pytest.raises(FileNotFoundError, match=r"there is no calibration .*calibration.json: save what"):
+        DiceCalibration.load(file, 2)
+    DiceCalibration.identity(3).save(file)
+    with pytest.raises(ValueError, match=r"calibration.json was fitted for 3 foreground classes, this .* has 2"):
+        DiceCalibration.load(file, 2)
+    for text in ("{", "[]", '{"level": 0.9}', '{"level": 0.9, "classes": [{"offset": 1}]}'):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"calibration.json is no Dice calibration"):
+            DiceCalibration.load(file, 2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "true", "options", "message"),
+    [
+        (np.ones(9), np.ones(9), {}, r"must both be \(N, foreground classes\), got \(9,\) and \(9,\)"),
+        (np.ones((9, 2)), np.ones((9, 1)), {}, r"got \(9, 2\) and \(9, 1\)"),
+        (np.full((9, 1), 1.2), np.ones((9, 1)), {}, r"raw must be Dice in 0..1"),
+        (np.ones((9, 1)), np.full((9, 1), -0.1), {}, r"true must be Dice in 0..1"),
+        (np.ones((8, 1)), np.ones((8, 1)), {}, r"class 1: an interval of level 0.9 needs at least 9 pairs .* got 8"),
+        (np.ones((9, 1)), np.ones((9, 1)), {"groups": [1, 2]}, r"one value for each of the 9 rows, got 2"),
+    ],
+)
+def test_bad_pairs(raw, true, options, message):
+    with pytest.raises(ValueError, match=message):
+        DiceCalibration.fit(raw, true, **options)
+
+
+def test_other_number_of_classes():
+    with pytest.raises(ValueError, match=r"raw must end in 2 foreground classes, got shape \(3,\)"):
+        DiceCalibration.identity(2)([0.1, 0.2, 0.3])

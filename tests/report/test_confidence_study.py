@@ -1,0 +1,144 @@
+import os
+
+import pandas as pd
+import pytest
+import torch
+
+from dam_components.data import HARD_KINDS, write_pelvic_dataset
+from dam_components.networks import ConfidenceNet, EnhancedUNet
+from dam_components.report.confidence_files import shell_command
+from dam_components.report.confidence_study import confidence, read_bundle, validation_temperature
+from dam_components.report.doubt_scores import SCORES
+
+BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
+OVERLAY = os.path.join(BUNDLE, "configs", "tasks", "pelvic.json")
+CHANNELS = [4, 4, 4, 4]
+FOLDS = {"fold": 0, "folds": 3, "validation": 1, "seed": 0}
+STRIDES = [[2, 2, 1], 2, 2]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """What the command needs: 6 synthetic cases, untrained S and D, a second S, in a bundle's pelvic task."""
+    folder = tmp_path_factory.mktemp("study")
+    torch.manual_seed(0)
+    widths = {"channels": CHANNELS, "strides": STRIDES}
+    for name in ("model", "other"):
+        torch.save(EnhancedUNet(3, 1, 4, **widths).state_dict(), folder / f"{name}.pt")
+    halves = {"channels": [c // 2 for c in CHANNELS], "strides": STRIDES}
+    torch.save(ConfidenceNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
+    return {
+        "bundle": BUNDLE,
+        "config_overlay": OVERLAY,
+        "dataset_dir": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
+        "weights": str(folder / "model.pt"),
+        "confidence_weights": str(folder / "model_confidence.pt"),
+        "overrides": {"channels": CHANNELS, "spacing": [5.0, 5.0, 6.0], "patch_size": [32, 32, 16], "folds": FOLDS},
+        "resamples": 10,
+        "band_mm": 6.0,
+    }
+
+
+def test_command_writes_its_files(study, tmp_path, capsys):
+    other = os.path.join(os.path.dirname(study["weights"]), "other.pt")
+    confidence(**study, output_dir=str(tmp_path), hard="true", ensemble=other)
+    assert sorted(os.listdir(tmp_path)) == [
+        "agreement.csv",
+        "cases.csv",
+        "confidence.csv",
+        "confidence.md",
+        "confidence.png",
+    ]
+    table = pd.read_csv(tmp_path / "confidence.csv")
+    assert [*zip(table["region"], table["score"], strict=True)] == [(r, s) for r in ("band", "volume") for s in SCORES]
+    for measure in ("auroc", "aupr", "aurc", "ece"):
+        for part in (measure, f"{measure}_difference"):
+            assert {part, f"{part}_low", f"{part}_high"} <= {*table.columns}
+    assert table.set_index("score").loc["mc_dropout", "relative_time"].min() > 2
+    assert (table["auroc"].between(0, 1)).all()
+
+    rows = pd.read_csv(tmp_path / "cases.csv")
+    scores = ["predicted_dice_D", "predicted_dice_softmax", "predicted_dice_temperature"]
+    assert [*rows.columns] == ["case", "kind", "class", "true_dice", *scores]
+    assert len(rows) == 2 * (1 + len(HARD_KINDS)) * 4  # two test cases, three classes and their mean
+    case = rows[(rows["case"] == rows["case"][0]) & (rows["kind"] == "noise")].set_index("class")["true_dice"]
+    assert case["mean"] == pytest.approx(case[["bladder", "prostate", "rectum"]].mean())
+
+    text = (tmp_path / "confidence.md").read_text()
+    assert text.strip() == capsys.readouterr().out.strip()
+    assert "--section test" in text and "--weights" in text
+    assert "fold 0, folds 3, validation 1, seed 0" in text and "cores" in text
+
+
+def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
+    def names(**options):
+        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "softmax"} | options)
+        rows = pd.read_csv(tmp_path / "cases.csv")
+        assert set(pd.read_csv(tmp_path / "confidence.csv")["score"]) == {"D", "softmax"}
+        assert set(rows["kind"]) == {"clean"}
+        return set(rows["case"])
+
+    test = names()
+    assert len(test) == 2
+    assert names(limit=1) < test
+    validation = names(section="validation")
+    assert len(validation) == 1 and not validation & test
+    assert not names(fold=1) & test
+
+
+def test_band_and_temperature_follow_their_options(study, tmp_path):
+    def table(**options):
+        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "temperature", "limit": 1} | options)
+        return pd.read_csv(tmp_path / "confidence.csv").set_index(["region", "score"])
+
+    wide, narrow = table(), table(band_mm=5.0)
+    assert wide.loc[("band", "D"), "aurc"] != narrow.loc[("band", "D"), "aurc"]
+    assert wide.loc[("volume", "D"), "aurc"] == narrow.loc[("volume", "D"), "aurc"]
+
+
+def test_temperature_of_cases_is_fitted_on_their_voxels():
+    draw = torch.Generator().manual_seed(0)
+    image = 4 * torch.randn(1, 30, 30, 30, generator=draw)
+    labels = (torch.rand(image.shape, generator=draw) < (image / 2).sigmoid()).float()  # true at temperature 2
+
+    def segment(x):
+        return torch.cat([torch.zeros_like(x), x], dim=1)
+
+    cases = iter([{"image": image, "label": labels}])
+    assert validation_temperature(cases, segment) == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": 0}, "limit must be at least 1 case, got 0"),
+        ({"hard": "perhaps"}, "hard must be true or false, got 'perhaps'"),
+        ({"rivals": "magic"}, "rivals must be of softmax, .*got 'magic'"),
+        ({"rivals": "ensemble"}, "give --ensemble"),
+        ({"overrides": {"chanels": [4]}}, "no entry of the configuration is called chanels"),
+        (
+            {"overrides": {"folds": FOLDS | {"validation": 0}}},
+            "no case for temperature: leave temperature out",
+        ),
+        ({"severity": 0, "hard": True}, "severity must be positive"),
+    ],
+)
+def test_bad_options_are_named(study, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        overrides = study["overrides"] | options.get("overrides", {})
+        confidence(**study | {"output_dir": str(tmp_path)} | options | {"overrides": overrides})
+    assert not os.listdir(tmp_path)
+
+
+def test_missing_bundle_and_overlay_are_named(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="no configuration .*train.json: name the bundle's folder with --bundle"
+    ):
+        read_bundle(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no configuration missing.json"):
+        read_bundle(BUNDLE, ["missing.json"])
+
+
+def test_command_line_quotes_what_a_shell_would_split():
+    line = shell_command({"output_dir": "my study", "limit": None, "config_overlay": (), "fold": 0})
+    assert line == "python -m dam_components confidence --output_dir 'my study' --fold 0"

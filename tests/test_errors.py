@@ -1,0 +1,89 @@
+"""An error that a user can mend ends a program in one line; any other keeps its traceback."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from dam_components.data import list_inference_cases
+from dam_components.errors import plain_message
+
+
+def caught(function):
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("no error")
+
+
+def wrapped(cause):
+    """As MONAI does: an error in an error in an error."""
+    try:
+        try:
+            cause()
+        except Exception as error:
+            raise RuntimeError("applying transform") from error
+    except RuntimeError as error:
+        raise RuntimeError("Failed to instantiate component") from error
+
+
+def refuse():
+    list_inference_cases("there is no such folder")
+
+
+def test_the_root_of_a_chain_is_what_counts():
+    assert plain_message(caught(refuse)).startswith("there is no folder there is no such folder")
+    assert plain_message(caught(lambda: wrapped(refuse))) == plain_message(caught(refuse))
+
+
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, KeyError])
+def test_an_error_of_other_code_is_left_as_it_is(kind):
+    def elsewhere():
+        raise kind("not ours")
+
+    assert plain_message(caught(elsewhere)) is None
+    assert plain_message(caught(lambda: wrapped(elsewhere))) is None
+    assert plain_message(kind("never raised")) is None
+
+
+def test_a_fault_of_this_package_keeps_its_traceback():
+    # raised in the package, but nothing that a user can mend
+    assert isinstance(error := caught(lambda: list_inference_cases(None)), TypeError)
+    assert plain_message(error) is None
+
+
+def run(body):
+    code = "from dam_components.errors import plain_errors\nplain_errors()\n" + textwrap.dedent(body)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def test_a_program_ends_with_one_line_and_status_1():
+    ended = run(
+        "from dam_components.data import find_bundle_root, list_inference_cases\nlist_inference_cases('nowhere')"
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: there is no folder nowhere; name the images' folder with --dataset_dir\n"
+
+
+def test_other_errors_show_their_traceback_and_threads_of_a_pool_are_waited_for():
+    # the thread of the pool still has to work when the error ends the program
+    ended = run(
+        """
+        import time
+        from multiprocessing.pool import ThreadPool
+
+        def work(item):
+            if item == 0:
+                raise KeyError("a fault")
+            time.sleep(0.5)
+            print("finished", flush=True)
+
+        with ThreadPool(2) as pool:
+            list(pool.imap(work, range(2)))
+        """
+    )
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr and "a fault" in ended.stderr
+    assert ended.stdout == "finished\n"

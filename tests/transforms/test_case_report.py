@@ -1,0 +1,192 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.metrics import compute_dice
+from monai.networks import one_hot
+
+from dam_components.metrics import DiceCalibration
+from dam_components.transforms import CaseReportd, case_quality
+
+NAMES = {"1": "left lobe", "2": "right"}
+
+
+def case(classes: int = 3, seed: int = 0, spacing_mm=(0.5, 1.0, 4.0), file: str | None = "/images/p7.nii.gz") -> dict:
+    """Probabilities, M and image of a case, as they are after the inversion."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (8, 7, 6)
+    affine = torch.diag(torch.tensor([*spacing_mm, 1.0], dtype=torch.float64))
+    probabilities = (2 * torch.randn(classes, *shape, generator=generator)).softmax(0)
+    image = MetaTensor(torch.zeros(1, *shape), meta={} if file is None else {"filename_or_obj": file})
+    return {
+        "pred": MetaTensor(probabilities, affine=affine),
+        "confidence": MetaTensor(0.5 + 0.5 * torch.rand(1, *shape, generator=generator), affine=affine),
+        "image": image,
+    }
+
+
+def calibration(classes: int, spread: float = 0.1) -> DiceCalibration:
+    """Leaves the Dice, with an interval of the spread to both sides."""
+    entry = DiceCalibration.identity(1).classes[0]
+    return DiceCalibration(0.9, (type(entry)(0.0, 1.0, spread, 0.0, 50),) * classes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_confidence_map_that_knows_the_truth_predicts_the_true_dice(seed):
+    data = case(2, seed)
+    generator = torch.Generator().manual_seed(seed)
+    called = data["pred"].as_tensor().argmax(0, keepdim=True)
+    truth = torch.where(torch.rand(called.shape, generator=generator) < 0.8, called, 1 - called)
+    data["confidence"] = (called == truth).float()
+    dice = compute_dice(one_hot(called[None], 2), one_hot(truth[None], 2), include_background=False)
+    result = CaseReportd("pred", {"1": "gland"})(data)["result"]
+    assert result["gland_predicted_dice"] == pytest.approx(float(dice), abs=1e-6)
+    assert result["predicted_mean_dice"] == pytest.approx(float(dice), abs=1e-6)
+
+
+def test_numbers_by_hand():
+    # A row of 5 voxels of 0.5 x 2 x 3 mm called 0 0 1 1 0; 2 voxels of 3 cubic mm are 0.006 ml.
+    probabilities = torch.tensor([[0.9, 0.9, 0.2, 0.4, 0.7], [0.1, 0.1, 0.8, 0.6, 0.3]]).reshape(2, 5, 1, 1)
+    confidence = torch.tensor([0.1, 0.9, 0.8, 0.6, 0.7]).reshape(1, 5, 1, 1)
+    quality = case_quality(probabilities, confidence, (0.5, 2.0, 3.0), {1: "gland"}, band_mm=0.5)
+    gland = quality["classes"]["gland"]
+    assert gland["volume_ml"] == pytest.approx(0.006)
+    assert gland["mean_confidence"] == pytest.approx((0.9 + 0.8 + 0.6 + 0.7) / 4)  # one voxel to each side
+    # TP 1.4 of 2 voxels; FN 0.9 + 0.1 + 0.3
+    assert gland["predicted_dice"] == pytest.approx(2 * 1.4 / (2 + 1.4 + 1.3))
+    assert gland["predicted_dice_low"] is None
+    assert gland["predicted_dice_high"] is None
+    wider = case_quality(probabilities, confidence, (0.5, 2.0, 3.0), {1: "gland"}, band_mm=1.0)
+    assert wider["classes"]["gland"]["mean_confidence"] == pytest.approx((0.1 + 0.9 + 0.8 + 0.6 + 0.7) / 5)
+
+
+def test_a_perfect_case_needs_no_review_and_a_doubtful_one_does():
+    data = case()
+    data["confidence"] = torch.ones(1, 8, 7, 6)
+    sure = CaseReportd("pred", NAMES)(data)["result"]
+    assert (sure["review"], sure["review_reasons"], sure["predicted_mean_dice"]) == (False, "", 1)
+    data["confidence"] = torch.full((1, 8, 7, 6), 0.9)
+    result = CaseReportd("pred", NAMES)(data)["result"]
+    mean = result["predicted_mean_dice"]
+    assert mean == pytest.approx((result["left_lobe_predicted_dice"] + result["right_predicted_dice"]) / 2)
+    assert result["review"] == (mean < 0.8)
+    for limit, flagged in ((mean + 0.01, True), (mean - 0.01, False)):
+        assert CaseReportd("pred", NAMES, review_below=limit)(data)["result"]["review"] is flagged
+
+
+def test_the_lower_end_of_one_class_is_enough_for_review():
+    data = case()
+    raw = CaseReportd("pred", NAMES, review_below=0)(data)["result"]
+    assert not raw["review"]
+    limit = raw["left_lobe_predicted_dice"] - 0.05
+    result = CaseReportd("pred", NAMES, calibration=calibration(2), review_below=limit)(data)["result"]
+    dice = result["left_lobe_predicted_dice"]
+    assert dice == pytest.approx(raw["left_lobe_predicted_dice"])
+    assert result["left_lobe_predicted_dice_low"] == pytest.approx(dice - 0.1)
+    assert result["left_lobe_predicted_dice_high"] == pytest.approx(dice + 0.1)
+    assert result["review"] is True
+    assert f"left lobe: predicted Dice may be as low as {dice - 0.1:.2f}, below" in result["review_reasons"]
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_an_absent_class_and_an_all_background_prediction(calibrated):
+    data = case()
+    interval = (0, 1) if calibrated else (None, None)
+    report = CaseReportd("pred", NAMES, calibration=calibration(2) if calibrated else None, review_below=0)
+    data["confidence"] = torch.ones(1, 8, 7, 6)
+    data["pred"][2] = 0
+    result = report(data)["result"]
+    assert result["review"] is True
+    assert result["review_reasons"] == "right is absent from the segmentation"
+    assert (result["right_volume_ml"], result["right_mean_confidence"]) == (0, None)
+    assert result["right_predicted_dice"] == 1  # D is sure that there is none
+    assert (result["right_predicted_dice_low"], result["right_predicted_dice_high"]) == interval
+    data["pred"][1] = 0
+    data["confidence"] = torch.full((1, 8, 7, 6), 0.5)
+    result = report(data)["result"]
+    assert result["predicted_mean_dice"] == pytest.approx(0, abs=1e-9)  # ... that all 336 voxels are rightly background
+    assert (result["left_lobe_mean_confidence"], result["right_mean_confidence"]) == (None, None)
+    assert "left lobe is absent" in result["review_reasons"]
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_file_and_the_result_say_the_same(tmp_path):
+    data = {**case(), "result": {"kept": 1}}
+    before = {key: data[key].clone() for key in ("pred", "confidence", "image")}
+    out = CaseReportd("pred", NAMES, output_dir=tmp_path, calibration=calibration(2))(data)
+    assert [str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*.*")] == ["p7/p7_report.json"]
+    report = json.loads((tmp_path / "p7" / "p7_report.json").read_text())
+    assert report["case"] == "p7"
+    assert report["image"] == "/images/p7.nii.gz"
+    assert report["spacing_mm"] == [0.5, 1.0, 4.0]
+    assert report["calibrated"] is True
+    assert list(report["classes"]) == ["left lobe", "right"]
+    result = out["result"]
+    assert result.pop("kept") == 1
+    assert result.pop("review_reasons") == "; ".join(report["reasons"])
+    assert {k: report[k] for k in ("review", "predicted_mean_dice")} == {
+        k: result.pop(k) for k in ("review", "predicted_mean_dice")
+    }
+    assert result == {
+        f"{name.replace(' ', '_')}_{k}": v for name, row in report["classes"].items() for k, v in row.items()
+    }
+    assert all(torch.equal(out[key], before[key]) for key in before)
+    assert data["result"] == {"kept": 1}
+
+
+def test_volumes_are_those_of_the_argmax_at_the_affine_of_the_prediction():
+    data = case()
+    counts = np.bincount(data["pred"].argmax(0).numpy().ravel().astype(int))
+    result = CaseReportd("pred", NAMES)(data)["result"]
+    assert result["left_lobe_volume_ml"] == pytest.approx(counts[1] * 2 / 1000)
+    data["pred"].affine = torch.diag(torch.tensor([1.0, 2.0, 4.0, 1.0]))
+    assert CaseReportd("pred", NAMES)(data)["result"]["left_lobe_volume_ml"] == pytest.approx(counts[1] * 8 / 1000)
+
+
+def test_a_server_gets_numbers_and_no_files(tmp_path):
+    data = {**case(), "image_path": "/store/p7.nii.gz"}
+    assert "predicted_mean_dice" in CaseReportd("pred", NAMES, output_dir=tmp_path)(data)["result"]
+    assert not list(tmp_path.iterdir())
+    CaseReportd("pred", NAMES, output_dir=tmp_path, server_key=None)(data)
+    assert (tmp_path / "p7" / "p7_report.json").is_file()
+
+
+def test_an_image_without_a_name_can_be_judged_but_not_written(tmp_path):
+    data = case(file=None)
+    assert "review" in CaseReportd("pred", NAMES)(data)["result"]
+    with pytest.raises(ValueError, match="the image names no file, so its case has no name: set output_dir to null"):
+        CaseReportd("pred", NAMES, output_dir=tmp_path)(data)
+
+
+def test_calibration_from_a_file(tmp_path, caplog):
+    file = tmp_path / "calibration.json"
+    with caplog.at_level(logging.WARNING):
+        report = CaseReportd("pred", NAMES, calibration=file)
+    assert "no calibration" in caplog.text
+    assert report(case())["result"]["right_predicted_dice_low"] is None
+    calibration(2).save(file)
+    assert CaseReportd("pred", NAMES, calibration=str(file))(case())["result"]["right_predicted_dice_low"] is not None
+    calibration(1).save(file)
+    with pytest.raises(ValueError, match=r"fitted for 1 foreground classes, this configuration has 2"):
+        CaseReportd("pred", NAMES, calibration=file)
+
+
+def test_passes_data_without_a_prediction_on_if_allowed():
+    data = {"image": torch.zeros(1, 2, 2, 2)}
+    assert CaseReportd("pred", NAMES, allow_missing_keys=True)(data) == data
+    with pytest.raises(KeyError):
+        CaseReportd("pred", NAMES)(data)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"keys must name the probabilities, one key, got \['a', 'b'\]"):
+        CaseReportd(["a", "b"], NAMES)
+    with pytest.raises(ValueError, match="review_below must be a Dice in 0..1, got 80"):
+        CaseReportd("pred", NAMES, review_below=80)
+    with pytest.raises(ValueError, match=r"must name the classes 1..2 of the prediction's 3 channels, got \[1\]"):
+        CaseReportd("pred", {"1": "gland"})(case())
+    with pytest.raises(ValueError, match="the prediction has no affine"):
+        CaseReportd("pred", NAMES)({**case(), "pred": torch.rand(3, 8, 7, 6)})
