@@ -83,5 +83,5 @@ class ReadableCases(IterableDataset):
     def exit_if_failed(self) -> None:
         """Ends the program with a non-zero status and the list of the cases that could not be read, if any."""
         if self.failed:
-            failed = "\n  ".join(self.failed)
-            raise SystemExit(f"error: {len(self.failed)} of {len(self.data)} cases failed, the others are done:\n  {failed}")
+            lines = [f"error: {len(self.failed)} of {len(self.data)} cases failed, the others are done:", *self.failed]
+            raise SystemExit("\n  ".join(lines))

@@ -129,7 +129,7 @@ class SupervisedHeads(nn.Module):
 
 
 def resize_to(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Resizes ``(B, C, ...)`` (bi- or trilinear) to the spatial size of ``like``; this is what lets odd sizes through."""
+    """Resizes ``(B, C, ...)`` (bi- or trilinear) to the spatial size of ``like``; this lets odd sizes through."""
     if x.shape[2:] == like.shape[2:]:
         return x
     mode = "bilinear" if x.ndim == 4 else "trilinear"

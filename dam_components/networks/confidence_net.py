@@ -115,13 +115,13 @@ class ConfidenceNet(nn.Module):
         for stage in self.encoder:
             x = stage(x)
             lows.insert(0, x)
-        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):
+        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):  # noqa: B905 - TorchScript knows no strict
             x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
         x = self.head(x)
         return x + own.to(x.dtype) if self.residual else x
 
 
 def largest_logit(probabilities: torch.Tensor) -> torch.Tensor:
-    """Logit of the largest probability, ``(B, 1, ...)``: S's own confidence. In float32: 1 - p of a sure voxel is lost in
-    half precision."""
+    """Logit of the largest probability, ``(B, 1, ...)``: S's own confidence. In float32: 1 - p of a sure voxel is
+    lost in half precision."""
     return torch.logit(probabilities.float().amax(1, keepdim=True).clamp(1e-6, 1 - 1e-6))

@@ -73,7 +73,7 @@ class DSResUNet(nn.Module):
             x = stage(x)
             lows.insert(0, x)
         scales: list[torch.Tensor] = []  # coarsest first
-        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):
+        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):  # noqa: B905 - TorchScript knows no strict
             x = stage(resize_to(reduce(x), lows[i + 1]) + lows[i + 1])
             scales.append(x)
         return self.heads(scales)

@@ -104,7 +104,7 @@ class EnhancedUNet(nn.Module):
             lows.insert(0, x)
         x = self.bottom(x)
         scales: list[torch.Tensor] = []  # coarsest first
-        for i, (skip, fuse) in enumerate(zip(self.skips, self.decoder)):
+        for i, (skip, fuse) in enumerate(zip(self.skips, self.decoder)):  # noqa: B905 - TorchScript knows no strict
             x = fuse(x, skip(lows[i + 1]))
             scales.append(x)
         return self.heads(scales)

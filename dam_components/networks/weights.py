@@ -27,7 +27,8 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         state = {name: tensor.shape for name, tensor in saved.items()}
     except Exception as error:  # a broken file fails in as many ways as it can be broken
-        raise ValueError(f"{path} cannot be read as a state_dict ({str(error).splitlines()[0]}); fetch it again") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} cannot be read as a state_dict ({reason}); fetch it again") from None
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     for name in sorted(expected.keys() | state.keys()):
         if expected.get(name) != state.get(name):

@@ -55,7 +55,8 @@ class CaseMetrics:
 
     def compare(self, engine: Engine) -> None:
         """Adds the rows of the cases of this iteration."""
-        for item, batch in zip(engine.state.output, engine.state.batch, strict=True):
+        state: Any = engine.state
+        for item, batch in zip(state.output, state.batch, strict=True):
             file = batch[self.label_key].meta["filename_or_obj"]
             label = self.read(file)
             prediction = item[self.pred_key][0]
@@ -94,5 +95,5 @@ class CaseMetrics:
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over the cases by class and region, in the order of the rows; nan (an empty mask's distance) is left out."""
+    """Means over the cases by class and region, in the order of the rows; nan (distance to an empty mask) left out."""
     return rows.drop(columns="case").groupby(["label", "region"], sort=False).mean(numeric_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -14,7 +15,8 @@ from monai.handlers import TensorBoardHandler
 
 __all__ = ["ConfidencePicture", "draw_case", "most_telling_slices", "save_figure"]
 
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # told apart by colour-blind eyes
+KEYS = ("image", "label", "pred", "confidence")
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # for colour-blind eyes too
 
 
 def most_telling_slices(score: np.ndarray, count: int, axis: int = -1, apart: int = 1) -> list[int]:
@@ -120,8 +122,8 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
 class ConfidencePicture(TensorBoardHandler):
     """Handler for an evaluator: after each run a picture of its last case, image, label, prediction and M.
 
-    It goes into TensorBoard and to ``log_dir/pictures/epoch_NNNN.png``. The evaluator's output must hold, decollated and
-    channel-first, ``image``, ``label`` and ``pred`` (one-hot or indices) and ``confidence``.
+    It goes into TensorBoard and to ``log_dir/pictures/epoch_NNNN.png``. The evaluator's output must hold, decollated
+    and channel-first, ``image``, ``label`` and ``pred`` (one-hot or indices) and ``confidence``.
 
     Args:
         log_dir: TensorBoard's folder.
@@ -137,12 +139,10 @@ class ConfidencePicture(TensorBoardHandler):
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
 
     def __call__(self, engine: Engine) -> None:
-        item = engine.state.output[-1]
-        image, prediction, confidence, label = (
-            None if item.get(key) is None else np.asarray(item[key].detach().cpu().float())
-            for key in ("image", "pred", "confidence", "label")
-        )
-        indices = [None if v is None else v.argmax(0) if len(v) > 1 else v[0] for v in (prediction, label)]
-        figure = draw_case(image[0], indices[0], confidence[0], indices[1], title=f"epoch {engine.state.epoch}")
+        output: Any = engine.state.output
+        item = {key: np.asarray(value.detach().cpu().float()) for key, value in output[-1].items() if key in KEYS}
+        indices = {key: item[key].argmax(0) if len(item[key]) > 1 else item[key][0] for key in item}
+        title = f"epoch {engine.state.epoch}"
+        figure = draw_case(item["image"][0], indices["pred"], item["confidence"][0], indices.get("label"), title=title)
         save_figure(figure, self.folder / f"epoch_{engine.state.epoch:04d}.png")
         self._writer.add_figure("case", figure, global_step=engine.state.epoch)

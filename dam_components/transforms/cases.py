@@ -71,7 +71,8 @@ class CheckCased(MapTransform):
         name = file_name(image)
         if image.shape[0] != self.image_channels:
             raise ValueError(
-                f"{name} has {image.shape[0]} channels, the configuration expects {self.image_channels} (image_channels)"
+                f"{name} has {image.shape[0]} channels, the configuration expects {self.image_channels} "
+                "(image_channels)"
             )
         if not torch.isfinite(torch.as_tensor(image)).all():
             raise ValueError(f"{name} holds NaN or infinite voxels; replace them before training or inference")

@@ -13,13 +13,13 @@ __all__ = ["BundleSpacingd"]
 class BundleSpacingd(Spacingd):
     """MONAI's ``Spacingd`` for data that holds entries such as ``image_path``, as MONAI Label's does.
 
-    Since MONAI 1.6, ``Spacingd`` takes every entry named ``image_*`` for a dictionary of metadata and fails on a string.
-    Here such entries are set aside while it works.
+    Since MONAI 1.6, ``Spacingd`` takes every entry named ``image_*`` for a dictionary of metadata and fails on a
+    string. Here such entries are set aside while it works.
     """
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         prefixes = tuple(f"{key}_" for key in self.keys)
-        aside = {
+        aside: dict[Hashable, Any] = {
             key: value
             for key, value in data.items()
             if isinstance(key, str) and key.startswith(prefixes) and not isinstance(value, dict)

@@ -128,7 +128,7 @@ def test_a_person_sees_one_line_and_a_nonzero_status(start, patients, tiny, fold
     for file in (data / "labelsTr").iterdir():
         rewrite(file, with_value((0, 0, 0), 9, np.uint8))
     process = start(tmp_path, "train.json", "tasks/pelvic.json", **tiny, **folders, dataset_dir=data, epochs=1)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr
     assert [line for line in stderr.splitlines() if line.startswith("error: ") and "holds the label 9" in line]
     assert "Traceback" not in stderr

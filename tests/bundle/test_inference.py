@@ -127,7 +127,7 @@ def test_a_run_with_a_bad_case_has_a_nonzero_status_and_no_traceback(start, trai
         dataset_dir=images,
         output_dir=tmp_path / "written",
     )
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr
     assert "error: 1 of 5 cases failed, the others are done:" in stderr and "pelvic_001.nii.gz" in stderr
     assert "Traceback" not in stderr

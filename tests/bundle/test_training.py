@@ -89,12 +89,12 @@ def test_section_chooses_the_cases_of_an_evaluation(trained, run_here, tmp_path)
 def test_ctrl_c_ends_a_training_with_status_0_and_what_it_has(start, trained, tmp_path):
     overrides = {**trained.overrides, "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output")}
     process = start(tmp_path, "train.json", "tasks/pelvic.json", **overrides, epochs=500)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not list((tmp_path / "output").glob("run/run_checkpoint_epoch=[1-9]*.pt")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
     assert "Interrupted: stopping after this iteration" in stdout + stderr
     assert "Traceback" not in stderr
