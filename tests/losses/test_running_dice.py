@@ -122,7 +122,7 @@ def test_two_ranks_agree_with_one_that_sees_both_halves(tmp_path):
     ranks = [
         subprocess.Popen([sys.executable, str(script), str(rank), str(tmp_path)], env=environment) for rank in range(2)
     ]
-    assert [rank.wait(timeout=60) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     alone = RunningDice(3, momentum=0.5)
     for batch in zip(values, labels, strict=True):
         alone.update(*batch)
