@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fire
 
-from dam_components.commands import demo, synthesize
+from dam_components.commands import calibrate, demo, synthesize
 from dam_components.errors import plain_errors
 from dam_components.report.confidence_study import confidence
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "calibrate": calibrate,
     "confidence": confidence,
     "demo": demo,
     "synthesize": synthesize,

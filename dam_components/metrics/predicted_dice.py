@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+CHUNK = 2**18  # voxels at a time in float64, so that a large volume takes no gigabytes
+
 
 def predicted_dice(
     probabilities: torch.Tensor, confidence: torch.Tensor, include_background: bool = False
@@ -60,20 +62,26 @@ def predicted_dice(
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("confidence must be in [0, 1], got values outside or nan: apply the sigmoid to D's logits.")
 
-    classes = probabilities.shape[1]
-    prob = probabilities.detach().flatten(2).double()
-    right = confidence.detach().flatten(2).double()
-    called = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, prob.argmax(1, keepdim=True), True)
+    sums: list[torch.Tensor] = [
+        _sums(prob.double(), right.double())
+        for prob, right in zip(
+            probabilities.detach().flatten(2).split(CHUNK, 2),
+            confidence.detach().flatten(2).split(CHUNK, 2),
+            strict=True,
+        )
+    ]
+    size, true_positives, false_negatives, log_absent = torch.stack(sums).sum(0)
+    ratio = 2 * true_positives / (size + true_positives + false_negatives).clamp_min(1e-300)
+    dice = torch.where(size > 0, ratio, log_absent.exp())
+    return dice if include_background else dice[:, 1:]
 
+
+def _sums(prob: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Voxels called, true positives, false negatives and log of the chance of absence, ``(4, B, C)``."""
+    called = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, prob.argmax(1, keepdim=True), True)
     rest = prob.masked_fill(called, 0)
     total = rest.sum(1, keepdim=True)
-    share = torch.where(total > 0, rest / total, 1 / (classes - 1))
+    share = torch.where(total > 0, rest / total, 1 / (prob.shape[1] - 1))
     missed = ((1 - right) * share).masked_fill(called, 0)
-
-    size = called.sum(2).double()
-    true_positives = (right * called).sum(2)
-    false_negatives = missed.sum(2)
-    ratio = 2 * true_positives / (size + true_positives + false_negatives).clamp_min(1e-300)
-    absent = torch.log1p(-missed.clamp(0, 1)).sum(2).exp()
-    dice = torch.where(size > 0, ratio, absent)
-    return dice if include_background else dice[:, 1:]
+    absent = torch.log1p(-missed.clamp(0, 1))
+    return torch.stack([called.sum(2).double(), (right * called).sum(2), missed.sum(2), absent.sum(2)])

@@ -13,12 +13,13 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks.utils import one_hot
 
-from dam_components.metrics import ScoreHistogram, calibration_counts, error_band, predicted_dice
+from dam_components.metrics import DiceCalibration, ScoreHistogram, calibration_counts, error_band, predicted_dice
 from dam_components.report.doubt_scores import Doubt, Segmentation, Segmenter
 
-__all__ = ["REGIONS", "CaseEvidence", "gather_case", "relative_times"]
+__all__ = ["CALIBRATED", "REGIONS", "CaseEvidence", "calibrate_case", "gather_case", "relative_times"]
 
 REGIONS = ("band", "volume")
+CALIBRATED = "D, calibrated"  # among the scores that predict Dice
 NO_PROBABILITY = ("entropy",)  # scores whose 1 - doubt is no probability of being right
 
 
@@ -35,6 +36,9 @@ class CaseEvidence:
         seconds: by score, and of S alone under ``S``.
         true_dice: of each class without the background.
         predicted_dice: the same, by score.
+        called: whether S calls the class anywhere.
+        interval: lower and upper ends of the calibrated Dice, ``(2, classes)``, nan where there is none; ``None``
+            before :func:`calibrate_case`.
     """
 
     case: str
@@ -44,6 +48,8 @@ class CaseEvidence:
     seconds: dict[str, float] = field(default_factory=dict)
     true_dice: np.ndarray = field(default_factory=lambda: np.empty(0))
     predicted_dice: dict[str, np.ndarray] = field(default_factory=dict)
+    called: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    interval: np.ndarray | None = None
 
 
 def gather_case(
@@ -53,6 +59,7 @@ def gather_case(
     kind: str = "clean",
     band_mm: float = 3.0,
     device: torch.device | str = "cpu",
+    regions: Sequence[str] = REGIONS,
 ) -> CaseEvidence:
     """Runs S and each score on a preprocessed case, on the grid and in the field of view that S sees.
 
@@ -63,6 +70,7 @@ def gather_case(
         kind: what was done to the case.
         band_mm: width of the error band on each side of a surface.
         device: where S runs.
+        regions: where voxels are counted, of :data:`REGIONS`; none if only the Dice matters.
 
     Raises:
         ValueError: if the label holds a class that S does not know.
@@ -82,24 +90,38 @@ def gather_case(
         one_hot(case.called, classes), one_hot(truth, classes), include_background=False, ignore_empty=False
     )
     evidence.true_dice = dice[0].double().cpu().numpy()
+    evidence.called = torch.bincount(case.called.flatten(), minlength=classes)[1:].cpu().numpy() > 0
 
     called, true = (volume[0, 0].cpu().numpy() for volume in (case.called, truth))
     wrong = called != true
-    band = error_band(true, called, _spacing(item["image"], true.ndim), band_mm)
+    where = {"volume": np.ones_like(wrong)} if "volume" in regions else {}
+    if "band" in regions:
+        where["band"] = error_band(true, called, _spacing(item["image"], true.ndim), band_mm)
     for name, score in scores.items():
         started = _now(device)
         doubt = _plain(score(case))
         evidence.seconds[name] = _now(device) - started
         values = doubt[0, 0].double().cpu().numpy()
-        for region, where in zip(REGIONS, (band, np.ones_like(band)), strict=True):
-            histogram = ScoreHistogram.from_scores(values[where], wrong[where])
+        for region, inside in where.items():
+            histogram = ScoreHistogram.from_scores(values[inside], wrong[inside])
             evidence.histograms[region, name] = np.stack([histogram.right, histogram.wrong])
             if name not in NO_PROBABILITY:
-                evidence.calibration[region, name] = calibration_counts(1 - values[where], ~wrong[where])
+                evidence.calibration[region, name] = calibration_counts(1 - values[inside], ~wrong[inside])
         if name not in NO_PROBABILITY:
             predicted = predicted_dice(case.probabilities, (1 - doubt).clamp(0, 1))
             evidence.predicted_dice[name] = predicted[0].cpu().numpy()
     return evidence
+
+
+def calibrate_case(case: CaseEvidence, calibration: DiceCalibration) -> None:
+    """Puts D's predicted Dice as the calibration has it into the case, and its interval.
+
+    A class that S calls nowhere keeps its raw value, a probability that no calibration changes, and has no interval.
+    """
+    raw = case.predicted_dice["D"]
+    dice, low, high = calibration(raw)
+    case.predicted_dice[CALIBRATED] = np.where(case.called, dice, raw)
+    case.interval = np.where(case.called, [low, high], np.nan)
 
 
 def relative_times(cases: Sequence[CaseEvidence]) -> dict[str, float]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
-from tqdm import tqdm
 
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
-from dam_components.metrics import fit_temperature
+from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.networks import load_weights
-from dam_components.report.confidence_evidence import CaseEvidence, gather_case
+from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.report.confidence_files import describe_machine, shell_command, write_study
 from dam_components.report.doubt_scores import SCORES, Segmenter, make_scores
+from dam_components.report.study_setup import (
+    calibration_file,
+    comma_words,
+    load_models,
+    named_entries,
+    read_bundle,
+    study_cases,
+)
 
-__all__ = ["confidence", "read_bundle", "validation_temperature"]
+__all__ = ["confidence", "validation_temperature"]
 
 CASE_SCORES = ("D", "softmax", "temperature")  # predict Dice; each costs next to nothing, so hard cases get them too
 VOXELS_A_CASE = 200_000  # for the temperature
@@ -41,6 +46,7 @@ def confidence(
     flip_axes: int | str | Sequence[int] = 0,
     band_mm: float = 3.0,
     severity: float = 1.0,
+    calibration: str | None = None,
     resamples: int = 2000,
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
@@ -67,6 +73,8 @@ def confidence(
         flip_axes: spatial axes of flips, separated by commas; the default is the one that training flips.
         band_mm: width of the band around the structures.
         severity: of hard cases, 1 is hard.
+        calibration: of D's predicted Dice, a file that the command calibrate wrote from other cases than these; by
+            default calibration.json beside D's weights, if it is there. Adds the score "D, calibrated".
         resamples: of the bootstrap over cases.
         seed: of dropout, hard cases, temperature's voxels and bootstrap.
         overrides: other entries of the configuration by name: '{"channels": [8, 16, 32, 64]}'.
@@ -77,56 +85,52 @@ def confidence(
     """
     if str(hard).lower() not in ("true", "false"):
         raise ValueError(f"hard must be true or false, got {hard!r}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1 case, got {limit}")
     spoilers = [
         HardCased(("image", "label"), kind, severity, seed) for kind in HARD_KINDS if str(hard).lower() == "true"
     ]
     asked = {name: value for name, value in locals().items() if name != "spoilers"}
-    overlays, members = _words(config_overlay), _words(ensemble)
-    options = {
-        "dataset_dir": dataset_dir,
-        "weights": weights,
-        "confidence_weights": confidence_weights,
-        "folds#fold": fold,
-    }
-    entries = dict(overrides or {}) | {name: value for name, value in options.items() if value is not None}
-    names = [n for n in SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *_words(rivals)]
+    overlays, members = comma_words(config_overlay), comma_words(ensemble)
+    entries = named_entries(dataset_dir, weights, confidence_weights, fold, overrides)
+    names = [n for n in SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
     names = list(dict.fromkeys(names))  # D once
 
     parser = read_bundle(bundle, overlays, section=section, **entries)
-    device = torch.device(parser.get_parsed_content("device"))
-    network = parser.get_parsed_content("network")
-    segmenter = Segmenter(
-        network, parser.get_parsed_content("validate#inferer"), bool(parser.get_parsed_content("amp"))
-    )
-    steps = parser.get_parsed_content("validate#postprocessing").transforms
+    labels = parser.get_parsed_content("label_names")
+    file = calibration_file(parser) if calibration is None else Path(calibration)
+    learnt = DiceCalibration.load(file, len(labels)) if calibration is not None or file.is_file() else None
+    segmenter, to_confidence, device = load_models(parser)
     temperature = 1.0
     if "temperature" in names:
         held = read_bundle(bundle, overlays, section="validation", **entries)
-        cases = _cases(held.get_parsed_content("validate#dataset"), limit, "temperature")
+        cases = study_cases(
+            held.get_parsed_content("validate#dataset"),
+            limit,
+            "temperature",
+            "leave temperature out of --rivals, or let folds#validation hold cases",
+        )
         temperature = validation_temperature(cases, segmenter, device, seed)
     scores = make_scores(
         names,
         segmenter,
-        next(step.confidence for step in steps if hasattr(step, "confidence")),  # ConfidenceMapd as configured
+        to_confidence,
         temperature,
-        [load_weights(copy.deepcopy(network), path).to(device).eval() for path in members],
-        [int(axis) for axis in _words(flip_axes)],
+        [load_weights(copy.deepcopy(segmenter.network), path).to(device).eval() for path in members],
+        [int(axis) for axis in comma_words(flip_axes)],
         seed=seed,
     )
     cheap = {name: score for name, score in scores.items() if name in CASE_SCORES}
 
     clean: list[CaseEvidence] = []
     spoilt: list[CaseEvidence] = []
-    for item in _cases(parser.get_parsed_content("validate#dataset"), limit, "confidence"):
+    for item in study_cases(parser.get_parsed_content("validate#dataset"), limit, "confidence"):
         if not clean:  # the first passes are slower than the rest
             gather_case(item, segmenter, cheap, "warm-up", band_mm, device)
         clean.append(gather_case(item, segmenter, scores, "clean", band_mm, device))
         for spoil in spoilers:
-            spoilt.append(gather_case(spoil(item), segmenter, cheap, spoil.kind, band_mm, device))
+            spoilt.append(gather_case(spoil(item), segmenter, cheap, spoil.kind, band_mm, device, regions=()))
+    for case in [*clean, *spoilt] if learnt is not None else []:
+        calibrate_case(case, learnt)
 
-    labels = parser.get_parsed_content("label_names")
     folds = parser.get_parsed_content("folds")
     facts = {
         "command": shell_command(asked),
@@ -136,31 +140,12 @@ def confidence(
         "band": f"{band_mm:g} mm on each side of a surface of label or prediction",
         "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
         **({"temperature": f"{temperature:.4f}"} if "temperature" in names else {}),
+        **({CALIBRATED: f"by {file.name}, {interval_words(learnt)}"} if learnt is not None else {}),
         "machine": describe_machine(device),
     }
     class_names = [labels[index] for index in sorted(labels, key=int)]
-    print(write_study(output_dir, clean, spoilt, class_names, list(cheap), facts, resamples, seed))
-
-
-def read_bundle(bundle: str | os.PathLike, overlays: Sequence[str] = (), **overrides: Any) -> ConfigParser:
-    """The bundle's evaluation, as ``monai.bundle run`` would read it: train, evaluate, overlays, overrides.
-
-    Raises:
-        FileNotFoundError: if one of the files is missing.
-        ValueError: if an override names no entry.
-    """
-    root = Path(bundle)
-    files = [root / "configs" / "train.json", root / "configs" / "evaluate.json", *(Path(file) for file in overlays)]
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"no configuration {file}: name the bundle's folder with --bundle")
-    parser = ConfigParser()
-    parser.read_config([str(file) for file in files])
-    for name in overrides:
-        if name not in parser:
-            raise ValueError(f"no entry of the configuration is called {name}: see {files[0]}")
-    parser.update({"bundle_root": str(root), **overrides})
-    return parser
+    told = [*cheap, *([CALIBRATED] if learnt is not None else [])]
+    print(write_study(output_dir, clean, spoilt, class_names, told, facts, resamples, seed))
 
 
 def validation_temperature(
@@ -178,16 +163,6 @@ def validation_temperature(
     return fit_temperature(torch.cat(logits), torch.cat(labels))
 
 
-def _cases(dataset: Any, limit: int | None, what: str) -> Iterator[Mapping[Any, Any]]:
-    """The first cases with a progress bar; they are loaded one at a time."""
-    count = len(dataset) if limit is None else min(limit, len(dataset))
-    if not count:
-        remedy = "leave temperature out of --rivals, or let folds#validation hold cases"
-        raise ValueError(f"no case for {what}: {remedy if what == 'temperature' else 'name another --section'}")
-    return (dataset[i] for i in tqdm(range(count), desc=what, unit="case"))
-
-
-def _words(value: Any) -> list[str]:
-    """What a person separates by commas, which the command line gives as text, a number, or a tuple already."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    return [str(part).strip() for part in parts if str(part).strip()]
+def interval_words(calibration: DiceCalibration) -> str:
+    """What the report says of the calibration's interval."""
+    return "no interval" if calibration.level is None else f"with intervals that should hold {calibration.level:.0%}"

@@ -15,7 +15,7 @@ from dam_components.metrics import (
     percentile_interval,
     pooled_calibration_error,
 )
-from dam_components.report.confidence_evidence import REGIONS, CaseEvidence, relative_times
+from dam_components.report.confidence_evidence import CALIBRATED, REGIONS, CaseEvidence, relative_times
 
 __all__ = ["MEASURES", "agreement_table", "case_rows", "markdown_table", "score_table", "show_scores"]
 
@@ -84,18 +84,27 @@ def show_scores(table: pd.DataFrame, region: str) -> pd.DataFrame:
 
 
 def case_rows(cases: Sequence[CaseEvidence], class_names: Sequence[str], scores: Sequence[str]) -> pd.DataFrame:
-    """A row a case, kind and class, and one for the mean of the classes: true Dice, and predicted by each score."""
+    """A row a case, kind and class, and one for the mean of the classes: true Dice, and predicted by each score.
+
+    Calibrated cases have the ends of their intervals too; their mean has none.
+    """
     rows = []
     for case in cases:
         columns = {"true_dice": case.true_dice} | {f"predicted_dice_{s}": case.predicted_dice[s] for s in scores}
         for i, name in enumerate([*class_names, "mean"]):
             values = {key: float(v.mean() if name == "mean" else v[i]) for key, v in columns.items()}
+            if case.interval is not None:
+                low, high = (np.nan, np.nan) if name == "mean" else case.interval[:, i]
+                values |= {"interval_low": float(low), "interval_high": float(high)}
             rows.append({"case": case.case, "kind": case.kind, "class": name, **values})
     return pd.DataFrame(rows)
 
 
 def agreement_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Spearman and mean absolute error of predicted and true Dice, by group of cases, class and score.
+
+    Where cases are calibrated, ``interval_coverage`` is the share of true Dice inside their intervals; of the mean it
+    is that of all classes together. Classes that S calls nowhere have no interval and do not count.
 
     Groups: ``clean``, and where there are hard cases ``clean and hard`` and each kind of hard case.
 
@@ -106,27 +115,29 @@ def agreement_table(rows: pd.DataFrame) -> pd.DataFrame:
     groups = {"clean": ["clean"], **({"clean and hard": ["clean", *hard]} if hard else {}), **{k: [k] for k in hard}}
     found = []
     for group, kinds in groups.items():
+        of_group = rows[rows["kind"].isin(kinds)]
         for name in rows["class"].unique():
-            part = rows[rows["kind"].isin(kinds) & (rows["class"] == name)]
+            part = of_group[of_group["class"] == name]
             for column in (c for c in rows.columns if c.startswith("predicted_dice_")):
                 agreement = case_agreement(part[column].to_numpy(), part["true_dice"].to_numpy())
-                found.append(
-                    {
-                        "cases": group,
-                        "class": name,
-                        "score": column.removeprefix("predicted_dice_"),
-                        "n": len(part),
-                        "true_dice": part["true_dice"].mean(),
-                        "predicted_dice": part[column].mean(),
-                        "spearman": agreement.spearman,
-                        "mean_absolute_error": agreement.mean_absolute_error,
-                    }
-                )
+                row = {
+                    "cases": group,
+                    "class": name,
+                    "score": column.removeprefix("predicted_dice_"),
+                    "n": len(part),
+                    "true_dice": part["true_dice"].mean(),
+                    "predicted_dice": part[column].mean(),
+                    "spearman": agreement.spearman,
+                    "mean_absolute_error": agreement.mean_absolute_error,
+                }
+                if row["score"] == CALIBRATED:
+                    row["interval_coverage"] = _coverage(of_group if name == "mean" else part)
+                found.append(row)
     return pd.DataFrame(found)
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
-    """The frame in Markdown, numbers to four digits.
+    """The frame in Markdown, numbers to four digits, nan as an empty cell.
 
     Example:
         >>> print(markdown_table(pd.DataFrame({"score": ["D"], "auroc": [0.95]})))
@@ -136,7 +147,12 @@ def markdown_table(frame: pd.DataFrame) -> str:
     """
     lines = [list(frame.columns), ["---"] * frame.shape[1]]
     for row in frame.itertuples(index=False):
-        lines.append([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row])
+        lines.append(["" if pd.isna(v) else f"{v:.4f}" if isinstance(v, float) else str(v) for v in row])
     text = [" | ".join(line) for line in lines]
     text[1] = text[1].replace(" ", "")
     return "\n".join(f"|{t}|" if i == 1 else f"| {t} |" for i, t in enumerate(text))
+
+
+def _coverage(rows: pd.DataFrame) -> float:
+    held = rows.dropna(subset=["interval_low", "interval_high"])
+    return float(held["true_dice"].between(held["interval_low"], held["interval_high"]).mean())

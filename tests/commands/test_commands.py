@@ -20,7 +20,7 @@ def same_hook(monkeypatch):
 
 
 def test_every_command_is_listed_with_one_line_of_help():
-    assert {"demo", "synthesize"} <= set(cli.COMMANDS)
+    assert {"calibrate", "confidence", "demo", "synthesize"} <= set(cli.COMMANDS)
     for name, command in cli.COMMANDS.items():
         assert command.__name__ == name.replace("-", "_")
         assert command.__doc__ and command.__doc__.splitlines()[0].endswith(".")

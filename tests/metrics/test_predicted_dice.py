@@ -1,4 +1,5 @@
 import math
+import sys
 
 import pytest
 import torch
@@ -135,6 +136,15 @@ def test_cases_of_a_batch_do_not_mix_and_inputs_stay_as_they_were():
     assert not together.requires_grad
     assert torch.equal(probabilities.detach(), kept[0])
     assert torch.equal(confidence, kept[1])
+
+
+def test_a_volume_in_pieces_gives_the_same(monkeypatch):
+    probabilities, confidence = softmax_volume(4, 3), 1 - 1e-3 * torch.rand(3, 1, 6, 6, 6)
+    probabilities[0] = torch.tensor([0.7, 0.2, 0.06, 0.04]).reshape(4, 1, 1, 1)  # one class called everywhere
+    whole = predicted_dice(probabilities, confidence, include_background=True)
+    monkeypatch.setattr(sys.modules[predicted_dice.__module__], "CHUNK", 50)  # 216 voxels: the last piece is short
+    pieces = predicted_dice(probabilities, confidence, include_background=True)
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,16 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from torch import nn
 
-from dam_components.metrics import ScoreHistogram
+from dam_components.metrics import ClassCalibration, DiceCalibration, ScoreHistogram
 from dam_components.report.confidence_curves import draw_curves
-from dam_components.report.confidence_evidence import CaseEvidence, gather_case, relative_times
-from dam_components.report.confidence_table import agreement_table, case_rows, score_table, show_scores
+from dam_components.report.confidence_evidence import (
+    CALIBRATED,
+    CaseEvidence,
+    calibrate_case,
+    gather_case,
+    relative_times,
+)
+from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table, score_table, show_scores
 from dam_components.report.doubt_scores import Segmenter, make_scores
 from dam_components.transforms import ConfidenceMapd
 
@@ -112,6 +118,45 @@ def test_an_empty_label_and_call_give_dice_one():
     assert table["auroc"].isna().all()
     assert "nan" not in str(show_scores(table, "band").to_dict())
     draw_curves([case], rows)
+
+
+def test_regions_can_be_left_out_and_the_dice_stays():
+    (whole,), (none,) = gather(cases=1), gather(cases=1, regions=())
+    (volume,) = gather(cases=1, regions=("volume",))
+    assert not none.histograms and not none.calibration
+    assert {region for region, _ in volume.histograms} == {"volume"}
+    assert none.true_dice == whole.true_dice and none.predicted_dice == whole.predicted_dice
+
+
+def evidence(case, raw, true, called):
+    return CaseEvidence(
+        case, "clean", true_dice=np.array(true), predicted_dice={"D": np.array(raw)}, called=np.array(called)
+    )
+
+
+def test_calibration_leaves_a_class_called_nowhere_as_it_is():
+    # slope 0: every Dice becomes sigma(0) = 0.5, with 0.1 on both sides
+    half = DiceCalibration(0.9, (ClassCalibration(0.0, 0.0, 0.1, 0.0, 20),) * 2)
+    case = evidence("a", [0.8, 0.7], [0.55, 0.0], [True, False])
+    calibrate_case(case, half)
+    assert case.predicted_dice[CALIBRATED].tolist() == pytest.approx([0.5, 0.7])
+    assert case.interval[:, 0].tolist() == pytest.approx([0.4, 0.6]) and np.isnan(case.interval[:, 1]).all()
+
+
+def test_coverage_counts_the_true_dice_inside_intervals():
+    half = DiceCalibration(0.9, (ClassCalibration(0.0, 0.0, 0.1, 0.0, 20),) * 2)
+    # inside are 0.55 of the first class and, of the second, nothing of one case; the other calls it nowhere
+    cases = [evidence("a", [0.8, 0.7], [0.55, 0.0], [True, False]), evidence("b", [0.9, 0.6], [0.9, 0.9], [True, True])]
+    for case in cases:
+        calibrate_case(case, half)
+    table = agreement_table(case_rows(cases, ["one", "two"], ["D", CALIBRATED]))
+    found = table.set_index(["class", "score"])["interval_coverage"]
+    assert found[:, CALIBRATED].to_dict() == pytest.approx({"one": 1 / 2, "two": 0, "mean": 1 / 3})
+    assert found[:, "D"].isna().all()
+    # |0.5 - 0.55| and |0.5 - 0.9|
+    errors = table.set_index(["class", "score"])["mean_absolute_error"]
+    assert errors["one", CALIBRATED] == pytest.approx((0.05 + 0.4) / 2)
+    assert "nan" not in markdown_table(table)
 
 
 def test_a_label_that_s_does_not_know_is_an_error():

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from dam_components.data import HARD_KINDS, write_pelvic_dataset
+from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.networks import ConfidenceNet, EnhancedUNet
 from dam_components.report.confidence_files import shell_command
-from dam_components.report.confidence_study import confidence, read_bundle, validation_temperature
+from dam_components.report.confidence_study import confidence, validation_temperature
 from dam_components.report.doubt_scores import SCORES
+from dam_components.report.study_setup import read_bundle
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
 OVERLAY = os.path.join(BUNDLE, "configs", "tasks", "pelvic.json")
@@ -94,6 +96,31 @@ def test_band_and_temperature_follow_their_options(study, tmp_path):
     wide, narrow = table(), table(band_mm=5.0)
     assert wide.loc[("band", "D"), "aurc"] != narrow.loc[("band", "D"), "aurc"]
     assert wide.loc[("volume", "D"), "aurc"] == narrow.loc[("volume", "D"), "aurc"]
+
+
+def test_calibration_is_a_score_of_its_own_named_or_found_beside_the_weights(study, tmp_path):
+    def rows(**options):
+        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "softmax", "limit": 1} | options)
+        table = pd.read_csv(tmp_path / "agreement.csv")
+        return table[table["class"] == "mean"].set_index("score")
+
+    assert "D, calibrated" not in rows().index
+    half = DiceCalibration(0.8, (ClassCalibration(0.0, 0.0, 1.0, 0.0, 20),) * 3)  # 0.5, and 0 to 1 holds everything
+    half.save(tmp_path / "named.json")
+    found = rows(calibration=str(tmp_path / "named.json"), hard=True).query("cases == 'clean and hard'")
+    assert found.loc["D, calibrated", "n"] == 1 + len(HARD_KINDS)
+    assert found.loc["D, calibrated", "interval_coverage"] == 1
+    assert found.loc["D, calibrated", "predicted_dice"] != found.loc["D", "predicted_dice"]
+    assert "by named.json, with intervals that should hold 80%" in (tmp_path / "confidence.md").read_text()
+
+    beside = os.path.join(os.path.dirname(study["confidence_weights"]), "calibration.json")
+    half.save(beside)
+    try:
+        assert "D, calibrated" in rows().index
+    finally:
+        os.remove(beside)
+    with pytest.raises(FileNotFoundError, match="there is no calibration .*absent.json"):
+        rows(calibration=str(tmp_path / "absent.json"))
 
 
 def test_temperature_of_cases_is_fitted_on_their_voxels():

@@ -1,0 +1,158 @@
+"""The calibrate command on synthetic cases, untrained networks, and on evidence made by hand."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dam_components import cli
+from dam_components.commands import calibrate
+from dam_components.data import HARD_KINDS, write_pelvic_dataset
+from dam_components.metrics import DiceCalibration, dice_map
+from dam_components.networks import ConfidenceNet, EnhancedUNet
+from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence
+
+BUNDLE = Path(__file__).parents[2] / "bundle"
+CHANNELS = [4, 4, 4, 4]
+STRIDES = [[2, 2, 1], 2, 2]
+command = sys.modules[calibrate.__module__]
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory):
+    """6 synthetic cases of which 3 are validation, an untrained S that calls every class, and D."""
+    folder = tmp_path_factory.mktemp("calibrate")
+    torch.manual_seed(0)
+    torch.save(EnhancedUNet(3, 1, 4, channels=CHANNELS, strides=STRIDES).state_dict(), folder / "model.pt")
+    halves = {"channels": [c // 2 for c in CHANNELS], "strides": STRIDES}
+    torch.save(ConfidenceNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
+    folds = {"fold": 0, "folds": 3, "validation": 3, "seed": 0}
+    return {
+        "bundle": str(BUNDLE),
+        "config_overlay": str(BUNDLE / "configs" / "tasks" / "pelvic.json"),
+        "dataset_dir": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
+        "weights": str(folder / "model.pt"),
+        "confidence_weights": str(folder / "model_confidence.pt"),
+        "overrides": {"channels": CHANNELS, "spacing": [5.0, 5.0, 6.0], "patch_size": [32, 32, 16], "folds": folds},
+    }
+
+
+@pytest.fixture
+def gathered(monkeypatch):
+    """What the command gathers of each copy, by case and kind; all classes count as called."""
+    found = []
+    gather = command.gather_case
+
+    def spy(*arguments, **options):
+        found.append(gather(*arguments, **options))
+        found[-1].called[:] = True
+        return found[-1]
+
+    monkeypatch.setattr(command, "gather_case", spy)
+    return found
+
+
+def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    options = {name: json.dumps(v) if isinstance(v, dict) else v for name, v in setup.items()}
+    cli.main(["calibrate", *(f"--{name}={value}" for name, value in options.items()), "--level", "0.8"])
+    target = Path(setup["confidence_weights"]).with_name("calibration.json")
+    calibration = DiceCalibration.load(target, 3)
+    target.unlink()
+    copies = 1 + 2 * len(HARD_KINDS)  # two severities
+    assert [entry.pairs for entry in calibration.classes] == [3 * copies] * 3
+    assert calibration.level == 0.8
+    assert [case.kind for case in gathered[:copies]] == ["clean", *HARD_KINDS, *HARD_KINDS]
+    assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(HARD_KINDS)].predicted_dice["D"].tolist()
+    shown = capsys.readouterr().out
+    assert "| clean and hard | prostate | D, calibrated | 39 |" in shown
+    assert "mean_absolute_error | interval_coverage |" in shown
+    assert f"3 cases of section validation, clean and 12 hard copies of each; {CALIBRATED} is cross-fitted" in shown
+    assert f"wrote {target}" in shown
+
+
+def test_output_section_fold_severity_and_seed_are_obeyed(setup, gathered, tmp_path):
+    def cases(**options):
+        gathered.clear()
+        calibrate(**{**setup, "output": str(tmp_path / "c.json"), "level": 0.7, "severity": "0.7"} | options)
+        assert (tmp_path / "c.json").is_file()
+        return {case.case for case in gathered}, [case.predicted_dice["D"].tolist() for case in gathered]
+
+    overrides = setup["overrides"] | {"folds": {"fold": 0, "folds": 2, "validation": 0, "seed": 0}}
+    everything, _ = cases(section="all", limit=4)
+    assert len(everything) == 4
+    first, dice = cases(section="test", overrides=overrides)
+    assert len(first) == 3 and len(dice) == 3 * (1 + len(HARD_KINDS))
+    assert not first & cases(section="test", overrides=overrides, fold=1)[0]
+    assert cases(section="test", overrides=overrides)[1] == dice
+    assert cases(section="test", overrides=overrides, seed=1)[1] != dice
+
+
+def evidence(cases: int, copies: int = 6) -> list[CaseEvidence]:
+    """Two classes whose true Dice is a known map of the raw one; each case has an error of its own."""
+    random = np.random.default_rng(0)
+    found = []
+    for owner in range(cases):
+        shift = 0.02 * random.standard_normal()
+        for _ in range(copies):
+            raw = random.uniform(0.4, 0.95, 2)
+            true = (dice_map(raw, -0.5, 1.2) + shift).clip(0, 1)
+            found.append(
+                CaseEvidence(
+                    f"c{owner}", "clean", true_dice=true, predicted_dice={"D": raw}, called=np.array([1, 1]) > 0
+                )
+            )
+    return found
+
+
+def test_a_class_called_nowhere_is_left_out_of_the_fit():
+    cases = evidence(6)
+    plain = command.fit_cases(cases, 0.8)
+    for case in cases[:4]:
+        case.called[1] = False
+        case.predicted_dice["D"][1] = 1.0  # it would bend the map
+    fitted = command.fit_cases(cases, 0.8)
+    assert fitted.classes[0] == plain.classes[0]
+    assert [entry.pairs for entry in fitted.classes] == [36, 32]
+    assert fitted.classes[1].slope == pytest.approx(1.2, abs=0.2)
+
+
+def test_no_case_is_judged_by_a_calibration_that_saw_a_copy_of_it(monkeypatch):
+    fit, learnt = command.fit_cases, []
+    monkeypatch.setattr(command, "fit_cases", lambda cases, level: learnt.append(cases) or fit(cases, level))
+    judged = []
+    monkeypatch.setattr(command, "calibrate_case", lambda case, _: judged.append((case.case, learnt[-1])))
+    cases = evidence(7)
+    command.cross_calibrate(cases, 0.8)
+    assert sorted(name for name, _ in judged) == sorted(case.case for case in cases)
+    assert all(name not in {case.case for case in seen} for name, seen in judged)
+    assert len(learnt) == 5
+
+
+def test_cross_fitted_dice_is_right_and_its_intervals_hold_what_they_should():
+    cases = evidence(40)
+    command.cross_calibrate(cases, 0.8)
+    error = np.array([abs(case.predicted_dice[CALIBRATED] - case.true_dice) for case in cases])
+    raw = np.array([abs(case.predicted_dice["D"] - case.true_dice) for case in cases])
+    assert error.mean() < 0.025 < 0.05 < raw.mean()
+    inside = [(case.interval[0] <= case.true_dice) & (case.true_dice <= case.interval[1]) for case in cases]
+    assert 0.7 < np.mean(inside) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"severity": "hard"}, "severity must be positive numbers separated by commas, got 'hard'"),
+        ({"severity": "0"}, "severity must be positive"),
+        ({"level": 1.0}, "level must be between 0 and 1, got 1.0"),
+        ({"limit": 2}, "calibration needs at least 3 cases, got 2: name another --section, or raise --limit"),
+        ({"section": "none"}, "section"),
+    ],
+)
+def test_bad_options_are_named(setup, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        calibrate(**setup | {"output": str(tmp_path / "c.json")} | options)
+    assert not list(tmp_path.iterdir())
