@@ -1,6 +1,6 @@
 """The trainer of S and D, and the handlers that keep its runs."""
 
-from dam_components.engines.checkpoints import BestSaver, RunLoader, RunSaver, newest_checkpoint
+from dam_components.engines.checkpoints import BestSaver, FinalSaver, RunLoader, RunSaver, newest_checkpoint
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceKeys, ConfidenceTrainer
 from dam_components.engines.run_control import SeedEpochs, StopOnInterrupt
 
@@ -9,6 +9,7 @@ __all__ = [
     "ConfidenceEvents",
     "ConfidenceKeys",
     "ConfidenceTrainer",
+    "FinalSaver",
     "RunLoader",
     "RunSaver",
     "SeedEpochs",

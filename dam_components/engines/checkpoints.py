@@ -11,7 +11,7 @@ from ignite.engine import Engine
 from ignite.handlers import Checkpoint, DiskSaver
 from monai.handlers import CheckpointLoader, CheckpointSaver
 
-__all__ = ["BestSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
+__all__ = ["BestSaver", "FinalSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
 
 PREFIX = "run"
 
@@ -49,10 +49,41 @@ class BestSaver(CheckpointSaver):
         self._best = cast(Checkpoint, self._key_metric_checkpoint)
         self._best.save_handler = _FixedName(save_dir, key_metric_filename)
 
+    @property
+    def has_saved(self) -> bool:
+        """Whether a network has been written, in this run or the one it resumes."""
+        return bool(self._best.state_dict()["_saved"])
+
     def state_dict(self) -> dict:
         """The best score so far and its file's name."""
         # plain floats: a checkpoint that holds a NumPy scalar cannot be read with weights_only
         return {"_saved": [(float(score), name) for score, name in self._best.state_dict()["_saved"]]}
+
+
+class FinalSaver(CheckpointSaver):
+    """Writes a network's raw ``state_dict`` when training ends and no validation has chosen a best one.
+
+    So a run without validation cases, one shorter than the validation's interval, and one stopped before the first
+    validation all leave a network.
+
+    Args:
+        save_dir: folder.
+        save_dict: one entry: the network.
+        final_filename: the file's name.
+        unless: the handler that writes the best network under the same name.
+    """
+
+    def __init__(self, save_dir: str, save_dict: dict, final_filename: str, unless: BestSaver) -> None:
+        super().__init__(save_dir, save_dict, save_final=True, final_filename=final_filename)
+        self._final_checkpoint.save_handler = _FixedName(save_dir, final_filename)  # type: ignore[union-attr]
+        self.unless = unless
+
+    def completed(self, engine: Engine) -> None:
+        if not self.unless.has_saved:
+            super().completed(engine)
+
+    def exception_raised(self, engine: Engine, e: Exception) -> None:
+        raise e  # a network half-way into a failure is no result; RunSaver has the last whole epoch
 
 
 class RunSaver(CheckpointSaver):

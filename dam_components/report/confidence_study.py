@@ -128,8 +128,9 @@ def confidence(
         clean.append(gather_case(item, segmenter, scores, "clean", band_mm, device))
         for spoil in spoilers:
             spoilt.append(gather_case(spoil(item), segmenter, cheap, spoil.kind, band_mm, device, regions=()))
-    for case in [*clean, *spoilt] if learnt is not None else []:
-        calibrate_case(case, learnt)
+    if learnt is not None:
+        for case in [*clean, *spoilt]:
+            calibrate_case(case, learnt)
 
     folds = parser.get_parsed_content("folds")
     facts = {

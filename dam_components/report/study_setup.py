@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ def read_bundle(bundle: str | os.PathLike, overlays: Sequence[str] = (), **overr
     for name in overrides:
         if name not in parser:
             raise ValueError(f"no entry of the configuration is called {name}: see {files[0]}")
-    parser.update({"bundle_root": str(root), **overrides})
+    # a copy: folds#fold is set within folds, which may be the caller's
+    parser.update(copy.deepcopy({"bundle_root": str(root), **overrides}))
     return parser
 
 

@@ -14,7 +14,7 @@ from monai.transforms import AsDiscreted
 from torch import nn
 from torch.nn import functional
 
-from dam_components.engines import ConfidenceKeys, ConfidenceTrainer
+from dam_components.engines import ConfidenceEvents, ConfidenceKeys, ConfidenceTrainer
 from dam_components.losses import ConfidenceLoss, DifficultyAwareHybridLoss, HybridLoss
 from dam_components.networks import ConfidenceNet, EnhancedUNet
 
@@ -233,38 +233,41 @@ class Fixed(nn.Module):
         return self.logits + 0 * self.unused
 
 
-def blurred_pair(shift=3):
-    """A ball, and blurred predictions of it, some of its surface wrong: image, labels and P̂ of one 16^3 case."""
+def blurred_pair():
+    """A ball, and blurred predictions of it that are 3 voxels off and too sure: image, labels and P̂ of a 16^3 case."""
     axis = torch.arange(16.0)
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     radius = ((x - 7) ** 2 + (y - 8) ** 2 + (z - 8) ** 2).sqrt()
-    shifted = ((x - 7 - shift) ** 2 + (y - 8) ** 2 + (z - 8) ** 2).sqrt()
+    shifted = ((x - 7 - 3) ** 2 + (y - 8) ** 2 + (z - 8) ** 2).sqrt()
     labels = (radius < 6).long()[None, None]
-    foreground = torch.sigmoid(6 - shifted)[None, None]
+    foreground = torch.sigmoid(3 * (6 - shifted))[None, None]
     torch.manual_seed(0)
     image = labels + 0.2 * torch.randn(labels.shape)
     return image, labels, torch.cat([1 - foreground, foreground], dim=1)
 
 
-def confidence_net():
+def confidence_net(residual=True):
     torch.manual_seed(0)
-    return ConfidenceNet(3, in_channels=3, num_classes=2, channels=(8, 16), strides=(2,))
+    return ConfidenceNet(3, in_channels=3, num_classes=2, channels=(8, 16), strides=(2,), residual=residual)
 
 
 def test_pair_is_one_on_which_d_has_to_learn_something():
     _, labels, probabilities = blurred_pair()
     wrong = (probabilities.argmax(1, keepdim=True) != labels).float().mean().item()
     assert 0.1 < wrong < 0.25
-    # the best M that knows nothing but this rate has its entropy as BCE
+    # the best M that knows nothing but this rate has its entropy as BCE; S's own confidence does worse
     best_constant = ConfidenceLoss()(torch.full_like(probabilities[:, :1], 1 - wrong).logit(), probabilities, labels)
-    assert best_constant.item() > 0.4
+    own = ConfidenceLoss()(probabilities.amax(1, keepdim=True).logit(eps=1e-6), probabilities, labels)
+    assert own.item() > best_constant.item() > 0.4
 
 
-@pytest.mark.parametrize("target", ["correctness", "adversarial"])
-def test_d_learns(target):
+@pytest.mark.parametrize(
+    ("target", "residual"), [("correctness", True), ("correctness", False), ("adversarial", False)]
+)
+def test_d_learns(target, residual):
     image, labels, probabilities = blurred_pair()
     onehot = torch.cat([labels == 0, labels == 1], dim=1).float()
-    D, loss = confidence_net(), ConfidenceLoss(target)
+    D, loss = confidence_net(residual), ConfidenceLoss(target)
     optimizer = torch.optim.Adam(D.parameters(), 5e-3)
     for _ in range(200):
         on_labels = (D(torch.cat([onehot, image], dim=1)),) if loss.judge_labels else ()
@@ -302,11 +305,33 @@ def test_d_learns_in_the_trainer():
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
     trainer.run()
-    assert losses[0] > 0.5
+    assert losses[0] > 0.4
     assert losses[-1] < 0.3
     confidence = trainer.state.output[ConfidenceKeys.CONFIDENCE]
     right = probabilities.argmax(1, keepdim=True) == labels
     assert confidence[right].mean() > confidence[~right].mean() + 0.3
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_without_an_optimizer_s_stays_as_it_is_and_d_learns(build, state, same, amp):
+    trainer, modes, events = build(optimizer=None, amp=amp, lambda_adv=0.5), [], []
+    trainer.network.register_forward_hook(lambda module, *_: modes.append(module.training))
+    for event in [*IterationEvents, *ConfidenceEvents]:
+        trainer.add_event_handler(event, lambda engine, event=event: events.append(event))
+    S, D = state(trainer.network), state(trainer.confidence_network)
+    trainer.run()
+    assert same(state(trainer.network), S)  # buffers too: it runs as in evaluation
+    assert not same(state(trainer.confidence_network), D)
+    assert modes == [False] * 3
+    assert events == 3 * [
+        IterationEvents.FORWARD_COMPLETED,
+        ConfidenceEvents.CONFIDENCE_COMPLETED,
+        IterationEvents.LOSS_COMPLETED,
+        IterationEvents.MODEL_COMPLETED,
+    ]
+    assert set(trainer.state.output) == KEYS
+    assert [trainer.state.output[key].item() for key in ("loss", "segmentation_loss", "adversarial_loss")] == [0, 0, 0]
+    assert trainer.loss_function.dice.value.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

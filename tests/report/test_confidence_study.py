@@ -166,6 +166,12 @@ def test_missing_bundle_and_overlay_are_named(tmp_path):
         read_bundle(BUNDLE, ["missing.json"])
 
 
+def test_overrides_are_read_and_left_as_they_were():
+    folds = dict(FOLDS)
+    parser = read_bundle(BUNDLE, folds=folds, **{"folds#fold": 2})
+    assert parser["folds"]["fold"] == 2 and folds == FOLDS
+
+
 def test_command_line_quotes_what_a_shell_would_split():
     line = shell_command({"output_dir": "my study", "limit": None, "config_overlay": (), "fold": 0})
     assert line == "python -m dam_components confidence --output_dir 'my study' --fold 0"
