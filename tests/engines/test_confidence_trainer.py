@@ -149,9 +149,9 @@ def test_amp_is_near_single_precision(build):
 
 
 def dynunet(dims=3, supervised=True):
-    kernels, strides = [3, 3, 3], [1, 2, 2]
+    kernels, strides = [3, 3, 3, 3], [1, 2, 1, 2]
     return DynUNet(
-        dims, 1, 2, kernels, strides, strides[1:], filters=[4, 4, 8], deep_supervision=supervised, deep_supr_num=1
+        dims, 1, 2, kernels, strides, strides[1:], filters=[4, 4, 8, 8], deep_supervision=supervised, deep_supr_num=2
     )
 
 
@@ -165,8 +165,8 @@ NETWORKS = {
     "UNet 2D": (lambda: UNet(2, 1, 2, (4, 8), (2,)), 2, None),
     "SegResNet": (lambda: SegResNet(3, 8, 1, 2, blocks_down=(1, 1), blocks_up=(1,)), 3, None),
     "DynUNet": (lambda: dynunet(supervised=False), 3, None),
-    "DynUNet, deep supervision": (dynunet, 3, 2),
-    "DynUNet 2D, deep supervision": (lambda: dynunet(2), 2, 2),
+    "DynUNet, deep supervision": (dynunet, 3, 3),
+    "DynUNet 2D, deep supervision": (lambda: dynunet(2), 2, 3),
     "EnhancedUNet": (enhanced_unet, 3, 2),
     "EnhancedUNet 2D": (enhanced_unet_2d, 2, 2),
 }
@@ -268,7 +268,7 @@ def test_d_learns(target, residual):
     image, labels, probabilities = blurred_pair()
     onehot = torch.cat([labels == 0, labels == 1], dim=1).float()
     D, loss = confidence_net(residual), ConfidenceLoss(target)
-    optimizer = torch.optim.Adam(D.parameters(), 5e-3)
+    optimizer = torch.optim.Adam(D.parameters(), 2e-2)
     for _ in range(200):
         on_labels = (D(torch.cat([onehot, image], dim=1)),) if loss.judge_labels else ()
         value = loss(D(torch.cat([probabilities, image], dim=1)), probabilities, labels, *on_labels)
@@ -323,6 +323,7 @@ def test_without_an_optimizer_s_stays_as_it_is_and_d_learns(build, state, same, 
     assert same(state(trainer.network), S)  # buffers too: it runs as in evaluation
     assert not same(state(trainer.confidence_network), D)
     assert modes == [False] * 3
+    assert not trainer.state.output["pred"].requires_grad  # no graph is kept of what is not trained
     assert events == 3 * [
         IterationEvents.FORWARD_COMPLETED,
         ConfidenceEvents.CONFIDENCE_COMPLETED,
@@ -410,6 +411,7 @@ def test_metrics_postprocessing_handlers_and_epoch_length(build):
     trainer.run()
     assert epochs == [1, 2]
     assert trainer.state.iteration == 4
+    assert {value for item in trainer.state.output for value in item["pred"].unique().tolist()} == {0, 1}
     assert 0 < trainer.state.metrics["dice"] == trainer.state.metrics["again"] < 1
     assert trainer.state.best_metric_epoch == 1  # no epoch is better than the first, says metric_cmp_fn
 

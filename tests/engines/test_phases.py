@@ -162,12 +162,22 @@ def test_gradients_are_clipped_for_each_network(build):
 
 @pytest.mark.parametrize("to_none", [True, False])
 def test_gradients_are_cleared_as_asked(build, to_none):
-    trainer, cleared = build(batches=2, optim_set_to_none=to_none), []
+    trainer, cleared = build(batches=2, optim_set_to_none=to_none, lambda_adv=0), {"S": [], "D": []}
 
-    def check():
-        gradients = [p.grad for p in trainer.network.parameters()]
-        cleared.append(all(grad is None if to_none else grad is not None and not grad.any() for grad in gradients))
+    def check(name, network):
+        gradients = [p.grad for p in network.parameters()]
+        cleared[name].append(all(g is None if to_none else g is not None and not g.any() for g in gradients))
 
-    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check)
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check, "S", trainer.network)
+    trainer.confidence_network.register_forward_pre_hook(lambda module, inputs: check("D", module))
     trainer.run()
-    assert cleared[1]
+    assert [flags[1] for flags in cleared.values()] == [True, True]
+
+
+def test_networks_and_loss_are_put_in_training_mode(build):
+    trainer, modes = build(batches=2), []
+    parts = trainer.network, trainer.confidence_network, trainer.loss_function
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: [part.eval() for part in parts])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: modes.append([part.training for part in parts]))
+    trainer.run()
+    assert modes == [[True] * 3] * 2
