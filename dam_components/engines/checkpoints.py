@@ -14,6 +14,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 __all__ = ["BestSaver", "FinalSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
 
 PREFIX = "run"
+NAME = PREFIX + "_checkpoint_epoch={}.pt"  # as Ignite names them
 
 
 class _FixedName(DiskSaver):
@@ -101,6 +102,13 @@ class RunSaver(CheckpointSaver):
         super().__init__(save_dir, dict(save_dict), file_prefix=PREFIX, save_interval=1, n_saved=2)
         cast(Checkpoint, self._interval_checkpoint).save_handler = _FixedName(save_dir)
 
+    def interval_completed(self, engine: Engine) -> None:
+        super().interval_completed(engine)
+        # what an earlier run left in this folder, or else a later resume would take the older run's last epoch
+        for file in checkpoints(self.save_dir):
+            if not engine.state.epoch - 1 <= epoch_of(file) <= engine.state.epoch:
+                file.unlink()
+
     def attach(self, engine: Engine) -> None:
         self.save_dict["trainer"] = engine
         super().attach(engine)
@@ -136,11 +144,20 @@ def newest_checkpoint(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    pattern = f"{PREFIX}_checkpoint_epoch=*.pt"
-    for file in sorted(Path(folder).glob(pattern), key=lambda file: -int(file.stem.partition("=")[2])):
+    for file in sorted(checkpoints(folder), key=epoch_of, reverse=True):
         try:
             torch.load(file, map_location="meta", weights_only=True)
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
             continue  # cut short by a kill
         return file
-    raise FileNotFoundError(f"{folder} holds no whole {pattern} to resume from; start without --resume True")
+    raise FileNotFoundError(f"{folder} holds no whole {NAME.format('*')} to resume from; start without --resume True")
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The files of :class:`RunSaver` in the folder, in no order."""
+    return list(Path(folder).glob(NAME.format("*")))
+
+
+def epoch_of(file: Path) -> int:
+    """The epoch in the name of a file of :class:`RunSaver`."""
+    return int(file.stem.partition("=")[2])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from monai.networks.nets import UNet
+from torch import nn
 
 from dam_components.engines import ConfidenceTrainer
 from dam_components.losses import AdversarialLoss, ConfidenceLoss, DifficultyAwareHybridLoss
@@ -44,6 +45,19 @@ def make_trainer(dims=3, batches=3, **changes):
     return ConfidenceTrainer(**{**parts, **changes})
 
 
+class Recorder(nn.Module):
+    """Eq. 10 that notes what it was called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss = DifficultyAwareHybridLoss(2)
+        self.calls = []
+
+    def forward(self, input, target, confidence=None):
+        self.calls.append((input, confidence))
+        return self.loss(input, target, confidence)
+
+
 @pytest.fixture
 def batches():
     """``batches(count, dims=3, size=8)``: a list of batches of two, the label a threshold of the image."""
@@ -72,3 +86,15 @@ def state():
 def same():
     """``same(a, b)``: the two states are equal bit for bit."""
     return lambda a, b: a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def recorder():
+    """Eq. 10 that notes what it was called with in ``calls``: (logits, confidence) each."""
+    return Recorder()
+
+
+@pytest.fixture
+def keys():
+    """The keys of the trainer's output."""
+    return {"image", "label", "pred", "loss", "confidence", "confidence_loss", "segmentation_loss", "adversarial_loss"}

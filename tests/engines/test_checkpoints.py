@@ -157,3 +157,17 @@ def test_nothing_to_resume_from(tmp_path, files):
         newest_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
         RunLoader(str(tmp_path), {"network": nn.Linear(1, 1)})
+
+
+def test_a_new_run_in_a_used_folder_is_what_a_resume_finds(tmp_path):
+    def train(epochs):
+        network = torch.nn.Linear(1, 1)
+        trainer = Engine(lambda engine, batch: None)
+        RunSaver(str(tmp_path), {"network": network}).attach(trainer)
+        trainer.run([0], max_epochs=epochs)
+
+    train(5)
+    assert newest_checkpoint(tmp_path).name == "run_checkpoint_epoch=5.pt"
+    train(2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"run_checkpoint_epoch={i}.pt" for i in (1, 2)]
+    assert newest_checkpoint(tmp_path).name == "run_checkpoint_epoch=2.pt"
