@@ -80,8 +80,8 @@ class CaseMetrics:
         """Writes the CSV, publishes and logs the means."""
         write_cases_csv(self.csv, self.rows)
         table = summarise(pd.DataFrame(self.rows))
-        for (label, region), row in table.iterrows():
-            where = label if region == "whole" else f"{label} {region}"
+        for row in table.reset_index().to_dict("records"):
+            where = row["label"] if row["region"] == "whole" else f"{row['label']} {row['region']}"
             engine.state.metrics[f"dice {where}"] = float(row["dice"])
         whole = table.xs("whole", level="region")
         engine.state.metrics["mean_dice"] = float(whole["dice"].mean())
