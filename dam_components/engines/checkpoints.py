@@ -107,7 +107,7 @@ class RunSaver(CheckpointSaver):
         # what an earlier run left in this folder, or else a later resume would take the older run's last epoch
         for file in checkpoints(self.save_dir):
             if not engine.state.epoch - 1 <= epoch_of(file) <= engine.state.epoch:
-                file.unlink()
+                file.unlink(missing_ok=True)  # another rank may have been faster
 
     def attach(self, engine: Engine) -> None:
         self.save_dict["trainer"] = engine

@@ -28,9 +28,12 @@ def config_files(*names):
     return [str(CONFIGS / name) for name in names]
 
 
-def start_bundle(folder, *configs, **overrides):
+def start_bundle(folder, *configs, launcher=(), **overrides):
     """`python -m monai.bundle run` as a person starts it, from a folder that is not the project's."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config_files(*configs))]
+    launch = [sys.executable, "-m", *launcher]
+    if launcher:
+        launch.append("-m")
+    command = [*launch, "monai.bundle", "run", "--config_file", str(config_files(*configs))]
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
     return subprocess.Popen(
