@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from dam_components.losses.generalized_dice import RunningDice
-from dam_components.losses.hybrid import HybridLoss, plain
+from dam_components.losses.hybrid import HybridLoss, finest_first, plain
 
 __all__ = ["DifficultyAwareHybridLoss", "difficulty_attention"]
 
@@ -115,7 +115,8 @@ class DifficultyAwareHybridLoss(HybridLoss):
             target: labels.
             confidence: M. Without it, F = 1: what the trainer asks for during the warm-up.
         """
-        finest = plain(input if isinstance(input, torch.Tensor) else input[0])
+        scales = finest_first(input)
+        finest = scales[0]
         if finest.shape[1] != len(self.dice.value):
             raise ValueError(f"the loss was made for {len(self.dice.value)} classes, the input has {finest.shape[1]}")
         region = self.dice.attention(self.gamma) if self.gamma > 0 else None
@@ -126,7 +127,8 @@ class DifficultyAwareHybridLoss(HybridLoss):
                 shape = tuple(confidence.shape)
                 raise ValueError(f"confidence must have shape {expected}, one value a voxel, got {shape}")
             voxel = difficulty_attention(plain(confidence), self.beta, self.floor, self.normalize)
-        loss = self.supervise(input, target, region, voxel)
+        labels = self.labels(finest, target)
+        loss = self.supervise(scales, labels, region, voxel)
         if self.training:
-            self.dice.update(finest, self.labels(finest, target))
+            self.dice.update(finest, labels)
         return loss

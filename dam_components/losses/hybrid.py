@@ -79,23 +79,23 @@ class HybridLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, input: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-        return self.supervise(input, target, None, None)
+        scales = finest_first(input)
+        return self.supervise(scales, self.labels(scales[0], target), None, None)
 
     def supervise(
         self,
-        input: torch.Tensor | Sequence[torch.Tensor],
-        target: torch.Tensor,
+        scales: Sequence[torch.Tensor],
+        labels: torch.Tensor,
         region_attention: torch.Tensor | None,
         voxel_attention: torch.Tensor | None,
     ) -> torch.Tensor:
-        """The loss over all scales, with the attentions of Eq. 7 ``(C,)`` and Eq. 8 ``(B, 1, ...)``, each optional."""
-        scales = [plain(logits) for logits in ([input] if isinstance(input, torch.Tensor) else input)]
+        """The loss over all scales, from checked labels; the attentions of Eq. 7 ``(C,)`` and Eq. 8 ``(B, 1, ...)`` are
+        each optional."""
         weights = self.deep_supervision_weights if len(scales) > 1 else (1.0,)
         if len(scales) > len(weights):
             raise ValueError(
                 f"deep_supervision_weights holds {len(weights)} weights, the network gave {len(scales)} scales"
             )
-        labels = self.labels(scales[0], target)
         total = sum(weights[: len(scales)])
         return torch.stack(
             [
@@ -145,6 +145,11 @@ class HybridLoss(nn.Module):
             total = cross_entropy.mean() if self.reduction == "mean" else cross_entropy.sum()
             loss = loss + self.lambda_ce * total
         return loss
+
+
+def finest_first(input: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The logits of all scales as plain tensors; one tensor is one scale."""
+    return [plain(logits) for logits in ([input] if isinstance(input, torch.Tensor) else input)]
 
 
 def plain(tensor: torch.Tensor) -> torch.Tensor:
