@@ -150,6 +150,8 @@ def decathlon_split(
     validation: float | int = 20,
     seed: int = 0,
     folds_file: str | os.PathLike | None = None,
+    parts: int = 1,
+    leave_out: int | None = None,
 ) -> list[dict[str, Any]]:
     """The cases of one section of one fold of a dataset in the Medical Segmentation Decathlon's layout.
 
@@ -164,23 +166,43 @@ def decathlon_split(
         validation: see ``make_folds``.
         seed: see ``make_folds``.
         folds_file: takes the folds from this file of ``write_folds``, in place of ``folds``, ``validation``, ``seed``.
+        parts: for cross-fitting: divides the section's cases into this many parts, by ``seed``, and adds ``part``
+            (from 0) to each dictionary.
+        leave_out: leaves the cases of this part out.
 
     Returns:
         A dictionary a case, in the order of the names: ``image`` and ``label`` (absolute paths), ``case`` (the name).
 
     Raises:
         FileNotFoundError: when the folder, its ``dataset.json`` or a file that this names is missing.
-        ValueError: when ``section`` or ``fold`` is out of range, ``dataset.json`` is damaged, or the folds don't fit.
+        ValueError: when ``section``, ``fold``, ``parts`` or ``leave_out`` is out of range, ``dataset.json`` is damaged,
+            or the folds don't fit.
     """
     if section not in (*SECTIONS, "all"):
         raise ValueError(f"section must be one of {', '.join(SECTIONS)} or all, got {section!r}.")
     by_case = _labelled_cases(Path(dataset_dir))
     if section == "all":
-        return list(by_case.values())
+        return _in_parts(list(by_case.values()), parts, leave_out, seed)
     splits = read_folds(folds_file, by_case) if folds_file else make_folds([*by_case], folds, validation, seed)
     if not 0 <= fold < len(splits):
         raise ValueError(f"fold must be from 0 to {len(splits) - 1}, got {fold!r}: there are {len(splits)} folds.")
-    return [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
+    chosen = [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
+    return _in_parts(chosen, parts, leave_out, seed)
+
+
+def _in_parts(cases: list[dict[str, Any]], parts: int, leave_out: int | None, seed: int) -> list[dict[str, Any]]:
+    """Marks each case with its part and leaves one part out."""
+    if isinstance(parts, bool) or not isinstance(parts, int) or not 1 <= parts <= max(len(cases), 1):
+        raise ValueError(f"parts must be an integer from 1 to the number of cases, {len(cases)}, got {parts!r}.")
+    if leave_out is not None and (parts == 1 or leave_out not in range(parts)):
+        raise ValueError(f"leave_out must be None or one of {parts} parts, counted from 0, got {leave_out!r}.")
+    if parts == 1:
+        return cases
+    part_of = np.zeros(len(cases), int)
+    for part, (_, held) in enumerate(KFold(parts, shuffle=True, random_state=seed).split(cases)):
+        part_of[held] = part
+    marked = [{**case, "part": int(part)} for case, part in zip(cases, part_of, strict=True)]
+    return [case for case in marked if case["part"] != leave_out]
 
 
 def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
