@@ -98,13 +98,11 @@ class ConfidenceNet(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the first convolution sees: P̂, the image, log-probabilities and largest logit, and zeros to fill up."""
-        probabilities = x[:, : self.num_classes]
-        parts = [x if self.use_image else probabilities]
+        parts = [x if self.use_image else x[:, : self.num_classes]]
         if self.log_probabilities:
-            # the scale keeps the values near the image's
-            parts += [0.2 * probabilities.float().clamp(1e-6, 1 - 1e-6).log(), 0.2 * largest_logit(probabilities)]
+            parts = [confidence_features(x, self.num_classes, self.use_image)]
         parts += [torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))]
-        return torch.cat([part.to(x.dtype) for part in parts], dim=1)
+        return torch.cat(parts, dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] != self.in_channels:
@@ -119,6 +117,16 @@ class ConfidenceNet(nn.Module):
             x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
         x = self.head(x)
         return x + own.to(x.dtype) if self.residual else x
+
+
+def confidence_features(x: torch.Tensor, num_classes: int, image: bool = True) -> torch.Tensor:
+    """P̂, the image, log-probabilities and largest logit, of D's input ``torch.cat([P̂, X], 1)``: ``(B, channels, ...)``.
+
+    The last two are scaled by 0.2, which keeps their values near the image's."""
+    probabilities = x[:, :num_classes]
+    logarithms = 0.2 * probabilities.float().clamp(1e-6, 1 - 1e-6).log()
+    own = 0.2 * largest_logit(probabilities)
+    return torch.cat([x if image else probabilities, logarithms.to(x.dtype), own.to(x.dtype)], dim=1)
 
 
 def largest_logit(probabilities: torch.Tensor) -> torch.Tensor:

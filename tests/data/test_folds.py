@@ -228,3 +228,29 @@ def test_two_cases_of_one_name(dataset):
     (dataset / "dataset.json").write_text(json.dumps({"training": [entry, entry]}))
     with pytest.raises(ValueError, match="dataset.json must have distinct case names, got twice: case00"):
         decathlon_split(dataset, "all")
+
+
+def test_parts_share_the_section_out_and_one_can_be_left_out(dataset):
+    train = decathlon_split(dataset, "train", validation=2)  # 6 of 10
+    marked = decathlon_split(dataset, "train", validation=2, parts=3)
+    assert [case["case"] for case in marked] == [case["case"] for case in train]
+    assert sorted(case["part"] for case in marked) == [0, 0, 1, 1, 2, 2]
+    for part in range(3):
+        kept = decathlon_split(dataset, "train", validation=2, parts=3, leave_out=part)
+        assert kept == [case for case in marked if case["part"] != part]
+    assert all("part" not in case for case in train)
+    assert marked == decathlon_split(dataset, "train", validation=2, parts=3), "drawn by the seed"
+
+
+@pytest.mark.parametrize(
+    ("parts", "leave_out", "message"),
+    [
+        (7, None, "parts must be an integer from 1 to the number of cases, 6, got 7"),
+        (0, None, "parts must be an integer from 1"),
+        (1, 0, "leave_out must be None or one of 1 parts, counted from 0, got 0"),
+        (3, 3, "leave_out must be None or one of 3 parts, counted from 0, got 3"),
+    ],
+)
+def test_parts_out_of_range(dataset, parts, leave_out, message):
+    with pytest.raises(ValueError, match=message):
+        decathlon_split(dataset, "train", validation=2, parts=parts, leave_out=leave_out)

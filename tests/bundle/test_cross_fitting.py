@@ -1,0 +1,56 @@
+"""D trained alone: behind S, and behind the networks that did not learn from the case at hand."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def options(patients, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crossfit")
+    return {"dataset_dir": str(patients), "output_dir": str(folder / "output"), "epochs": 1}
+
+
+def test_d_alone_changes_d_and_leaves_s(trained, tiny, run_here, options, tmp_path):
+    workflow = run_here(
+        *("train.json", "tasks/pelvic.json", "train_confidence.json"),
+        **{**tiny, **options, "weights": trained.weights["weights"], "ckpt_dir": str(tmp_path)},
+        start_from=trained.weights["confidence_weights"],
+    )
+    before = torch.load(trained.weights["confidence_weights"], weights_only=True)
+    after = torch.load(tmp_path / "model_confidence.pt", weights_only=True)
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
+    s_before = torch.load(trained.weights["weights"], weights_only=True)
+    s_after = workflow.parser.get_parsed_content("network").state_dict()
+    assert all(torch.equal(s_after[name], value) for name, value in s_before.items())
+    assert [file.name for file in tmp_path.iterdir()] == ["model_confidence.pt"]
+
+
+def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_here, options, tmp_path):
+    names = []
+    for part in range(3):
+        ckpt_dir = tmp_path / f"part{part}"
+        workflow = run_here(
+            *("train.json", "tasks/pelvic.json", "crossfit.json"),
+            **{**tiny, **options, "ckpt_dir": str(ckpt_dir), "leave_out": part, "batch_size": 1},
+        )
+        names.append({case["case"] for case in workflow.parser.get_parsed_content("train#dataset").data})
+    assert set.union(*names) - names[0] and len(names[0]) < len(set.union(*names))
+    # each training case has a network that did not see it
+    assert not set.intersection(*names)
+    workflow = run_here(
+        *("train.json", "tasks/pelvic.json", "train_confidence.json", "cross_fitted.json"),
+        **{**tiny, **options, "ckpt_dir": str(tmp_path)},
+    )
+    behind = workflow.parser.get_parsed_content("network")
+    for part, network in enumerate(behind.networks):
+        saved = torch.load(tmp_path / f"part{part}" / "model.pt", weights_only=True)
+        assert all(torch.equal(network.state_dict()[name], value) for name, value in saved.items())
+    assert (tmp_path / "model_confidence.pt").is_file()
+
+
+def test_a_part_that_was_not_trained_is_named(tiny, error_of, options, tmp_path):
+    message = error_of(
+        *("train.json", "tasks/pelvic.json", "train_confidence.json", "cross_fitted.json"),
+        **{**tiny, **options, "ckpt_dir": str(tmp_path)},
+    )
+    assert message == f"no weights at {tmp_path}/part0/model.pt; train first, or name another file"
