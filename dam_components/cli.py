@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fire
 
-from dam_components.commands import calibrate, demo, synthesize
+from dam_components.commands import active_learning, calibrate, demo, report, synthesize
 from dam_components.errors import plain_errors
 from dam_components.report.confidence_study import confidence
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "active_learning": active_learning,
     "calibrate": calibrate,
     "confidence": confidence,
     "demo": demo,
+    "report": report,
     "synthesize": synthesize,
 }
 

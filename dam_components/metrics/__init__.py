@@ -23,6 +23,7 @@ from dam_components.metrics.dice_calibration import (
 )
 from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
 from dam_components.metrics.error_band import error_band
+from dam_components.metrics.least_confident import case_confidence, least_confident_first
 from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_thirds
@@ -50,6 +51,7 @@ __all__ = [
     "calibration_counts",
     "called_doubt",
     "case_agreement",
+    "case_confidence",
     "case_metrics",
     "conformal_quantile",
     "dice_map",
@@ -60,6 +62,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "fit_dice_map",
+    "least_confident_first",
     "logit_scale",
     "metric_score",
     "percentile_interval",
