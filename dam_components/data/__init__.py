@@ -1,6 +1,7 @@
 """Data: where it lies, which cases train, validate and test, and synthetic pelvic MRI."""
 
 from dam_components.data.bundle_root import find_bundle_root
+from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
@@ -13,6 +14,7 @@ __all__ = [
     "ReadableCases",
     "decathlon_split",
     "find_bundle_root",
+    "labelled_subset",
     "list_inference_cases",
     "make_folds",
     "pelvic_spacing",

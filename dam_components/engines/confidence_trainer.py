@@ -303,8 +303,12 @@ class ConfidenceTrainer(Trainer):
             loss = segmentation + self.lambda_adv * adversarial
             self._publish(loss, segmentation, adversarial)
             self.scaler.scale(loss).backward()
+        self._more_gradients()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
         self._step(self.scaler, optimizer, self.network)
+
+    def _more_gradients(self) -> None:
+        """For a subclass: what S learns from beside Eq. 11, added to its gradients before the step."""
 
     def _publish(self, loss: torch.Tensor, segmentation: torch.Tensor, adversarial: torch.Tensor) -> None:
         self.state.output[CommonKeys.LOSS] = loss

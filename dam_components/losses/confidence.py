@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dam_components.losses.generalized_dice import check_labels
+from dam_components.losses.generalized_dice import check_labels, chosen_class
 
 __all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
 
@@ -25,7 +25,7 @@ def confidence_target(probabilities: torch.Tensor, labels: torch.Tensor, target:
     if target == "adversarial":
         return torch.zeros_like(probabilities[:, :1])
     if target == "correctness":
-        return (probabilities.argmax(1, keepdim=True) == labels).to(probabilities.dtype)
+        return (chosen_class(probabilities) == labels).to(probabilities.dtype)
     if target == "probability":
         return probabilities.gather(1, labels)
     raise ValueError(f"target must be one of {list(TARGETS)}, got {target!r}")
@@ -33,9 +33,12 @@ def confidence_target(probabilities: torch.Tensor, labels: torch.Tensor, target:
 
 def near_structure(probabilities: torch.Tensor, labels: torch.Tensor, band: int) -> torch.Tensor:
     """Voxels at most ``band`` steps (a cube) from the foreground of the labels or of argmax P̂: bool ``(B, 1, ...)``."""
-    foreground = ((labels > 0) | (probabilities.argmax(1, keepdim=True) > 0)).to(torch.float32)
-    pool = functional.max_pool3d if foreground.ndim == 5 else functional.max_pool2d
-    return pool(foreground, kernel_size=2 * band + 1, stride=1, padding=band) > 0
+    near = ((labels > 0) | (chosen_class(probabilities) > 0)).to(torch.float32)
+    for axis in range(2, near.ndim):  # a cube is a line along each axis in turn: 7 + 7 + 7 voxels to look at, not 343
+        lines = near.movedim(axis, -1)
+        widened = functional.max_pool1d(lines.reshape(-1, 1, lines.shape[-1]), 2 * band + 1, stride=1, padding=band)
+        near = widened.view(lines.shape).movedim(-1, axis)
+    return near > 0
 
 
 def adversarial_loss(logits: torch.Tensor, reduction: str = "mean") -> torch.Tensor:

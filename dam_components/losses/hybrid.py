@@ -132,16 +132,15 @@ class HybridLoss(nn.Module):
                 voxel_attention = functional.interpolate(voxel_attention, size=size, mode="nearest-exact")
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # sums over voxels outgrow half precision
         log_p = logits.log_softmax(1) if self.softmax else logits.clamp_min(1e-7).log()
+        # picked once for both terms: what is picked costs a tensor of the logits' size in the backward pass
+        log_p_true = log_p.gather(1, labels)
         loss = logits.new_zeros(())
         if self.lambda_dice > 0:
-            dice = generalized_dice_loss(
-                class_overlap(log_p.exp(), labels), region_attention, self.include_background, self.w_type
-            )
+            overlap = class_overlap(log_p.exp(), labels, log_p_true.exp())
+            dice = generalized_dice_loss(overlap, region_attention, self.include_background, self.w_type)
             loss = loss + self.lambda_dice * (dice.mean() if self.reduction == "mean" else dice.sum())
         if self.lambda_ce > 0:
-            cross_entropy = functional.nll_loss(log_p, labels.squeeze(1), reduction="none")
-            if voxel_attention is not None:
-                cross_entropy = cross_entropy * voxel_attention.squeeze(1)
+            cross_entropy = -log_p_true if voxel_attention is None else -log_p_true * voxel_attention
             total = cross_entropy.mean() if self.reduction == "mean" else cross_entropy.sum()
             loss = loss + self.lambda_ce * total
         return loss

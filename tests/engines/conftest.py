@@ -25,7 +25,7 @@ def make_networks(dims=3):
     return S, D
 
 
-def make_trainer(dims=3, batches=3, **changes):
+def make_trainer(dims=3, batches=3, kind=ConfidenceTrainer, **changes):
     S, D = make_networks(dims)
     S, D = changes.get("network", S), changes.get("confidence_network", D)
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def make_trainer(dims=3, batches=3, **changes):
         "adversarial_loss": AdversarialLoss(),
         "decollate": False,
     }
-    return ConfidenceTrainer(**{**parts, **changes})
+    return kind(**{**parts, **changes})
 
 
 class Recorder(nn.Module):
@@ -72,7 +72,7 @@ def networks():
 
 @pytest.fixture
 def build():
-    """``build(dims=3, batches=3, **arguments of ConfidenceTrainer)``: the same trainer at every call."""
+    """``build(dims=3, batches=3, kind=ConfidenceTrainer, **its arguments)``: the same trainer at every call."""
     return make_trainer
 
 

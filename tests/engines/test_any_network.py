@@ -1,13 +1,20 @@
 """Other networks as S, other losses, two dimensions, MONAI's tensors."""
 
+from statistics import mean
+
 import pytest
 import torch
+from ignite.engine import Events
 from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.handlers import MeanDice, from_engine
 from monai.losses import DiceCELoss
-from monai.networks.nets import DynUNet, SegResNet, UNet
+from monai.networks.nets import DynUNet, SegResNet, SwinUNETR, UNet, VNet
+from monai.transforms import Activationsd, AsDiscreted, Compose
 from torch.nn import functional
 
 from dam_components.networks import EnhancedUNet
+from dam_components.transforms import ConfidenceMapd
 
 
 def enhanced_unet():
@@ -85,3 +92,45 @@ def test_two_dimensions_and_monais_tensors(build, batches, state, same):
     assert same(state(plain.network), state(meta.network))
     assert type(meta.loss_function.dice.value) is torch.Tensor
     assert {tuple(item["image"].shape) for item in meta.state.output} == {(1, 8, 8)}
+
+
+IN_2D = {  # 3D, in a configuration: tests/examples
+    "UNet": lambda: UNet(2, 1, 2, (4, 8), (2,)),
+    "VNet": lambda: VNet(2, 1, 2),
+    "DynUNet, deep supervision": lambda: dynunet(2),
+    "SegResNet": lambda: SegResNet(2, 8, 1, 2, blocks_down=(1, 1), blocks_up=(1,)),
+    "SwinUNETR": lambda: SwinUNETR(
+        1, 2, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2), feature_size=12, norm_name="batch", spatial_dims=2
+    ),
+    "EnhancedUNet": enhanced_unet_2d,
+}
+
+
+@pytest.mark.parametrize("name", IN_2D)
+def test_any_network_learns_and_is_evaluated_in_2d(build, batches, name):
+    torch.manual_seed(0)
+    S = IN_2D[name]()
+    data = batches(3, 2, size=32)
+    optimizer = torch.optim.Adam(S.parameters(), 1e-3)
+    trainer = build(dims=2, network=S, optimizer=optimizer, train_data_loader=data, max_epochs=2)
+    losses = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(trainer.state.output["loss"].item()))
+    trainer.run()
+    assert mean(losses[3:]) < mean(losses[:3])
+
+    evaluator = SupervisedEvaluator(
+        "cpu",
+        data[:1],
+        S,
+        postprocessing=Compose(
+            [
+                Activationsd("pred", softmax=True),
+                ConfidenceMapd("pred", trainer.confidence_network),
+                AsDiscreted(["pred", "label"], argmax=(True, False), to_onehot=2),
+            ]
+        ),
+        key_val_metric={"dice": MeanDice(include_background=False, output_transform=from_engine(["pred", "label"]))},
+    )
+    evaluator.run()
+    assert 0 <= evaluator.state.metrics["dice"] <= 1
+    assert {tuple(item["confidence"].shape) for item in evaluator.state.output} == {(1, 32, 32)}
