@@ -9,6 +9,7 @@ from math import log
 import pytest
 import torch
 from monai.data import MetaTensor
+from torch.nn import functional
 
 from dam_components.losses import AdversarialLoss, ConfidenceLoss, adversarial_loss
 from dam_components.losses.confidence import confidence_target, near_structure
@@ -200,3 +201,19 @@ def test_gradcheck(target):
     loss = ConfidenceLoss(target, judge_labels=0.5, band=1)
     assert torch.autograd.gradcheck(lambda a, b: loss(a, probabilities, labels, b), (logits, on_labels))
     assert torch.autograd.gradcheck(adversarial_loss, (logits,))
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 5)])
+@pytest.mark.parametrize("band", [1, 3])
+def test_near_structure_is_a_pooling_of_the_whole_cube(shape, band):
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(2, 1, *shape, generator=generator) > 0.97).long()
+    probabilities = torch.rand(2, 3, *shape, generator=generator) + torch.tensor([1.0, 0, 0]).view(
+        -1, *[1] * len(shape)
+    )
+    probabilities[:, 0, 0] = 0  # one edge is called
+    foreground = ((labels > 0) | (probabilities.argmax(1, keepdim=True) > 0)).float()
+    pool = functional.max_pool2d if len(shape) == 2 else functional.max_pool3d
+    expected = pool(foreground, 2 * band + 1, stride=1, padding=band) > 0
+    assert 0 < expected.sum() < expected.numel()
+    assert torch.equal(near_structure(probabilities, labels, band), expected)

@@ -11,7 +11,12 @@ import pytest
 import torch
 from monai.losses import GeneralizedDiceLoss
 
-from dam_components.losses.generalized_dice import class_overlap, generalized_dice_loss, generalized_dice_weights
+from dam_components.losses.generalized_dice import (
+    chosen_class,
+    class_overlap,
+    generalized_dice_loss,
+    generalized_dice_weights,
+)
 
 LABELS = torch.tensor([0, 0, 0, 1]).view(1, 1, 2, 2)
 FOREGROUND = torch.tensor([0.1, 0.2, 0.4, 0.6], dtype=torch.float64).view(1, 1, 2, 2)
@@ -155,3 +160,17 @@ def test_gradcheck():
     labels = torch.tensor([[0, 1, 2, 0, 1, 1], [0, 0, 1, 1, 0, 1]]).view(2, 1, 3, 2)  # class 2 absent from one item
     attention = torch.tensor([0.1, 0.7, 0.4], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda v: generalized_dice_loss(class_overlap(v, labels), attention), (values,))
+
+
+def test_chosen_class_is_argmax_and_the_first_of_equals():
+    values = torch.randn(2, 5, 6, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(chosen_class(values), values.argmax(1, keepdim=True))
+    assert chosen_class(torch.tensor([[[0.2], [0.4], [0.4]]])).tolist() == [[[1]]]
+
+
+def test_what_the_true_class_got_may_be_given():
+    for own, given in zip(
+        class_overlap(VALUES, LABELS), class_overlap(VALUES, LABELS, VALUES.gather(1, LABELS)), strict=True
+    ):
+        assert torch.equal(own, given)
+    assert class_overlap(VALUES, LABELS, torch.zeros_like(VALUES[:, :1]))[0].sum() == 0

@@ -1,0 +1,33 @@
+"""A table as Markdown and CSV, with the machine that it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dam_components.report.confidence_table import markdown_table
+
+__all__ = ["machine", "write_table"]
+
+
+def machine(device: str | torch.device = "cpu") -> str:
+    """The device, threads and versions, in a line."""
+    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def write_table(table: pd.DataFrame, output_dir: str | Path, name: str, title: str, device: str = "cpu") -> None:
+    """Prints the table and writes ``<name>.md`` and ``<name>.csv``."""
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = f"`python -m benchmarks.{name}`"
+    text = f"# {title}\n\n{command}; {machine(device)}.\n\n{markdown_table(table)}\n"
+    print(text)
+    for suffix, content in (("md", text), ("csv", table.to_csv(index=False))):
+        unfinished = folder / f".{name}.{suffix}"
+        unfinished.write_text(content)
+        os.replace(unfinished, folder / f"{name}.{suffix}")
