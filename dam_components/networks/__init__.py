@@ -1,8 +1,27 @@
 """S, D and the paper's strongest baseline."""
 
+from dam_components.networks.averaging import FlipAverage, MeanEnsemble, load_averaged, log_mean_softmax
 from dam_components.networks.confidence_net import ConfidenceNet
+from dam_components.networks.cross_fitted import CrossFitted, load_cross_fitted
 from dam_components.networks.ds_res_unet import DSResUNet
 from dam_components.networks.enhanced_unet import EnhancedUNet
+from dam_components.networks.padded import PaddedNetwork
+from dam_components.networks.local_calibration import LocalCalibrationNet
 from dam_components.networks.weights import load_weights
+from dam_components.networks.with_confidence import SegmentationWithConfidence
 
-__all__ = ["ConfidenceNet", "DSResUNet", "EnhancedUNet", "load_weights"]
+__all__ = [
+    "ConfidenceNet",
+    "CrossFitted",
+    "DSResUNet",
+    "EnhancedUNet",
+    "FlipAverage",
+    "LocalCalibrationNet",
+    "MeanEnsemble",
+    "PaddedNetwork",
+    "SegmentationWithConfidence",
+    "load_averaged",
+    "load_cross_fitted",
+    "load_weights",
+    "log_mean_softmax",
+]

@@ -3,17 +3,24 @@
 from dam_components.transforms.case_report import CaseReportd, case_quality
 from dam_components.transforms.cases import CheckCased, LoadCased
 from dam_components.transforms.confidence_map import ConfidenceMapd
+from dam_components.transforms.largest_component import LargestComponentd, keep_largest_component
 from dam_components.transforms.review_picture import ReviewPictured
 from dam_components.transforms.save import WholeFileWriter
+from dam_components.transforms.save_map import SaveMapd
 from dam_components.transforms.spacing import BundleSpacingd
+from dam_components.transforms.write_report import WriteReportd
 
 __all__ = [
     "BundleSpacingd",
     "CaseReportd",
     "CheckCased",
     "ConfidenceMapd",
+    "LargestComponentd",
     "LoadCased",
     "ReviewPictured",
+    "SaveMapd",
     "WholeFileWriter",
+    "WriteReportd",
     "case_quality",
+    "keep_largest_component",
 ]
