@@ -107,6 +107,7 @@ class ConfidenceNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] != self.in_channels:
             raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        x = padding_as_background(x, self.num_classes)
         own = largest_logit(x[:, : self.num_classes])
         x = self.features(x)
         lows: list[torch.Tensor] = []
@@ -117,6 +118,13 @@ class ConfidenceNet(nn.Module):
             x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
         x = self.head(x)
         return x + own.to(x.dtype) if self.residual else x
+
+
+def padding_as_background(x: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """D's input with voxels that have no probabilities at all, the zeros that a sliding window pads P̂ with, as sure
+    background. As zeros they would look less sure than any real voxel, and tilt every normalisation of a small volume."""
+    nothing = x[:, :num_classes].sum(1, keepdim=True) == 0
+    return torch.cat([x[:, :1] + nothing.to(x.dtype), x[:, 1:]], dim=1)
 
 
 def confidence_features(x: torch.Tensor, num_classes: int, image: bool = True) -> torch.Tensor:

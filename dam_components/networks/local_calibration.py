@@ -9,7 +9,7 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from dam_components.networks.blocks import check_strides, init_xavier, resize_to
-from dam_components.networks.confidence_net import confidence_features, largest_logit
+from dam_components.networks.confidence_net import confidence_features, largest_logit, padding_as_background
 
 __all__ = ["LocalCalibrationNet"]
 
@@ -95,6 +95,7 @@ class LocalCalibrationNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] != self.in_channels:
             raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        x = padding_as_background(x, self.num_classes)
         features = confidence_features(x, self.num_classes)
         fill = torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))
         y = torch.cat([features, fill], dim=1)

@@ -157,3 +157,17 @@ def test_input_channels_are_filled_up_with_zeros_to_sixteen():
     # 3 probabilities, 1 image, 3 logarithms, 1 logit
     assert features[:, 8:].abs().max() == 0
     assert features[:, :8].abs().amax((0, 2, 3, 4)).min() > 0
+
+
+@pytest.mark.parametrize("network", ["confidence_net", "local_calibration_net"])
+def test_what_a_sliding_window_pads_is_background_to_d(network):
+    torch.manual_seed(0)
+    D = NETWORKS[network](3).eval()
+    for parameter in D.parameters():
+        parameter.data.add_(0.1 * torch.rand_like(parameter))
+    small = torch.cat([torch.rand(1, 2, 8, 8, 8).softmax(1), torch.rand(1, 1, 8, 8, 8)], 1)
+    zeros = torch.nn.functional.pad(small, (4,) * 6)  # as SlidingWindowInferer does
+    background = zeros.clone()
+    background[:, 0][zeros[:, :2].sum(1) == 0] = 1
+    assert not torch.equal(zeros, background)
+    torch.testing.assert_close(D(zeros), D(background))
