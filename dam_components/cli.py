@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fire
 
-from dam_components.commands import active_learning, calibrate, demo, report, synthesize
+from dam_components.commands import active_learning, calibrate, demo, experiment, report, synthesize
 from dam_components.errors import plain_errors
 from dam_components.report.confidence_study import confidence
 
@@ -15,6 +15,7 @@ COMMANDS = {
     "calibrate": calibrate,
     "confidence": confidence,
     "demo": demo,
+    "experiment": experiment,
     "report": report,
     "synthesize": synthesize,
 }
