@@ -24,7 +24,7 @@ def plain_message(error: BaseException) -> str | None:
         error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
-    return str(error) if ours and isinstance(error, (ValueError, OSError)) else None
+    return str(error) if ours and isinstance(error, (ValueError, OSError, ImportError)) else None
 
 
 def plain_errors() -> None:

@@ -78,14 +78,18 @@ def check_same_settings(cells: Sequence[Cell]) -> None:
         ValueError: names an entry that differs, and how to pick one group.
     """
     first: dict[str, tuple[Cell, dict[str, Any]]] = {}
+    shared: dict[str, tuple[Cell, Any]] = {}
     for cell in cells:
         theirs = settings(cell.config)
         like, mine = first.setdefault(cell.system, (cell, theirs))
         differing = [n for n in sorted(mine.keys() | theirs.keys()) if mine.get(n) != theirs.get(n)]
         if not differing:
-            like, mine = next(iter(first.values()))
-            both = [n for n in mine if n in theirs and n.split("#")[0] in SHARED]
-            differing = [n for n in both if mine[n] != theirs[n]]
+            # 0 epochs: a system that is not trained by epochs
+            common = {n: v for n, v in theirs.items() if n.split("#")[0] in SHARED and (n, v) != ("epochs", 0)}
+            differing = [n for n, value in common.items() if shared.setdefault(n, (cell, value))[1] != value]
+            if differing:
+                like = shared[differing[0]][0]
+                mine = settings(like.config)
         if differing:
             name, more = differing[0], len(differing) - 1
             ours, other = (json.dumps(values.get(name)) for values in (mine, theirs))
