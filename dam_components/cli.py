@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fire
 
-from dam_components.commands import active_learning, calibrate, demo, experiment, report, synthesize
+from dam_components.commands import active_learning, calibrate, compare, demo, experiment, report, synthesize
 from dam_components.errors import plain_errors
 from dam_components.report.confidence_study import confidence
 
@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "active_learning": active_learning,
     "calibrate": calibrate,
+    "compare": compare,
     "confidence": confidence,
     "demo": demo,
     "experiment": experiment,

@@ -3,9 +3,11 @@
 from dam_components.commands.active_learning import active_learning
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.commands.calibrate import calibrate
+from dam_components.commands.compare import compare
 from dam_components.commands.demo import demo
+from dam_components.commands.experiment import experiment
 from dam_components.commands.experiment import experiment
 from dam_components.commands.report import report
 from dam_components.commands.synthesize import synthesize
 
-__all__ = ["active_learning", "bundle_folder", "calibrate", "demo", "experiment", "report", "run_bundle", "synthesize"]
+__all__ = ["active_learning", "bundle_folder", "calibrate", "compare", "demo", "experiment", "report", "run_bundle", "synthesize"]

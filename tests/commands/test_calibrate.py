@@ -12,7 +12,7 @@ from dam_components import cli
 from dam_components.commands import calibrate
 from dam_components.data import HARD_KINDS, write_pelvic_dataset
 from dam_components.metrics import DiceCalibration, dice_map
-from dam_components.networks import ConfidenceNet, EnhancedUNet
+from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
@@ -28,8 +28,8 @@ def setup(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrate")
     torch.manual_seed(0)
     torch.save(EnhancedUNet(3, 1, 4, channels=CHANNELS, strides=STRIDES).state_dict(), folder / "model.pt")
-    halves = {"channels": [c // 2 for c in CHANNELS], "strides": STRIDES}
-    torch.save(ConfidenceNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
+    halves = {"channels": [c // 2 for c in CHANNELS[1:]], "strides": STRIDES}
+    torch.save(LocalCalibrationNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
     folds = {"fold": 0, "folds": 3, "validation": 3, "seed": 0}
     return {
         "bundle": str(BUNDLE),
@@ -66,7 +66,7 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     calibration = DiceCalibration.load(target, 3)
     target.unlink()
     copies = 1 + 2 * len(KINDS)  # two severities
-    assert [entry.pairs for entry in calibration.classes] == [3 * copies] * 3
+    assert [entry.pairs for entry in calibration.classes] == [3 * (4 + 4)] * 3  # the clean copy counts as often as the hard ones are many
     assert calibration.level == 0.8
     assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS, *KINDS]
     assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(KINDS)].predicted_dice["D"].tolist()

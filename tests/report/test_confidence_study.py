@@ -6,7 +6,7 @@ import torch
 
 from dam_components.data import HARD_KINDS, write_pelvic_dataset
 from dam_components.metrics import ClassCalibration, DiceCalibration
-from dam_components.networks import ConfidenceNet, EnhancedUNet
+from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_files import shell_command
 from dam_components.report.confidence_study import confidence, validation_temperature
 from dam_components.report.doubt_scores import SCORES
@@ -27,8 +27,8 @@ def study(tmp_path_factory):
     widths = {"channels": CHANNELS, "strides": STRIDES}
     for name in ("model", "other"):
         torch.save(EnhancedUNet(3, 1, 4, **widths).state_dict(), folder / f"{name}.pt")
-    halves = {"channels": [c // 2 for c in CHANNELS], "strides": STRIDES}
-    torch.save(ConfidenceNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
+    halves = {"channels": [c // 2 for c in CHANNELS[1:]], "strides": STRIDES}
+    torch.save(LocalCalibrationNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
     return {
         "bundle": BUNDLE,
         "config_overlay": OVERLAY,
