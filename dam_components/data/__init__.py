@@ -6,12 +6,14 @@ from dam_components.data.folds import Fold, decathlon_split, make_folds, read_fo
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
 from dam_components.data.pelvic import pelvic_spacing, synthesize_pelvic, write_pelvic_dataset
+from dam_components.data.shards import cases_to_do
 
 __all__ = [
     "HARD_KINDS",
     "Fold",
     "HardCased",
     "ReadableCases",
+    "cases_to_do",
     "decathlon_split",
     "find_bundle_root",
     "labelled_subset",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from monai.data import FolderLayout, MetaTensor
 from monai.transforms import MapTransform
 
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
+from dam_components.transforms.write_report import write_report
 
 __all__ = ["CaseReportd", "case_quality"]
 
@@ -126,6 +126,8 @@ class CaseReportd(MapTransform):
         review_below: see :func:`case_quality`.
         band_mm: see :func:`case_quality`.
         server_key: data with this key are a server's; ``None``: files always.
+        report_key: leave the report under this key for ``WriteReportd``, so that it becomes the last of the case's files;
+            an older report is removed, as the case is no longer finished. ``None``: write it at once.
         allow_missing_keys: pass data without probabilities on untouched.
 
     Raises:
@@ -150,6 +152,7 @@ class CaseReportd(MapTransform):
         review_below: float = 0.8,
         band_mm: float = 3.0,
         server_key: str | None = "image_path",
+        report_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -164,6 +167,7 @@ class CaseReportd(MapTransform):
         self.review_below = review_below
         self.band_mm = band_mm
         self.server_key = server_key
+        self.report_key = report_key
         if isinstance(calibration, (str, os.PathLike)):
             calibration = self.read_calibration(Path(calibration))
         self.calibration = calibration
@@ -182,7 +186,13 @@ class CaseReportd(MapTransform):
             result["result"] = {**result.get("result", {}), **flat(quality)}
             served = self.server_key is not None and self.server_key in result
             if self.output_dir is not None and not served:
-                self.write(result[self.image_key], spacing_mm, quality)
+                target, source = case_file(result[self.image_key], self.output_dir, "report", ".json")
+                report = {"case": target.parent.name, "image": source, "spacing_mm": spacing_mm, **quality}
+                if self.report_key is None:
+                    write_report(target, report)
+                else:
+                    target.unlink(missing_ok=True)
+                    result[self.report_key] = {"file": str(target), "report": report}
         return result
 
     def quality(self, probabilities: Any, confidence: torch.Tensor) -> tuple[dict[str, Any], list[float]]:
@@ -201,17 +211,6 @@ class CaseReportd(MapTransform):
             self.band_mm,
         )
         return quality, spacing_mm
-
-    def write(self, image: Any, spacing_mm: list[float], quality: dict[str, Any]) -> None:
-        """Writes the report, to a temporary name first."""
-        target, source = case_file(image, self.output_dir, "report", ".json")
-        report = {"case": target.parent.name, "image": source, "spacing_mm": spacing_mm, **quality}
-        temporary = target.with_name(f".{os.getpid()}_{target.name}")
-        try:
-            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def flat(quality: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,217 @@
+"""Which files make up a labelled dataset: the Medical Segmentation Decathlon's layout, nnU-Net's, or two folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dam_components.data.finding import Finding
+
+__all__ = ["CaseFiles", "SourceDataset", "case_stem", "read_dataset"]
+
+SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
+COMPANIONS = (".raw", ".zraw", ".json", ".txt", ".csv", ".md")  # the voxels of an .mhd, and what lies beside images
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """A case's images, one file (or DICOM series folder) a channel or one for all, and its label."""
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass
+class SourceDataset:
+    """A dataset as it was found, with what is wrong with its list of files.
+
+    ``channel_names`` and ``label_names`` (from 1, without background) are ``None`` where nothing states them.
+    """
+
+    folder: Path
+    layout: str
+    name: str
+    channel_names: list[str] | None = None
+    label_names: dict[int, str] | None = None
+    licence: str = ""
+    cases: list[CaseFiles] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def error(self, where: Any, what: str, remedy: str) -> None:
+        self.findings.append(Finding("error", str(where), what, remedy))
+
+
+def read_dataset(folder: str | os.PathLike, images: str | None = None, labels: str | None = None) -> SourceDataset:
+    """Lists a dataset's cases without opening an image.
+
+    Without ``images`` and ``labels`` the folder must hold a ``dataset.json``: the Decathlon's (``training`` lists the
+    pairs) or that of nnU-Net v2 (``channel_names``, ``labels``, ``file_ending``; ``imagesTr/<case>_0000`` and so on,
+    ``labelsTr/<case>``). With them the cases are the pairs of equal stem in two folders; a folder in there is a DICOM
+    series.
+
+    Args:
+        folder: of the dataset.
+        images: folder of the images, from ``folder``.
+        labels: folder of the labels, from ``folder``.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no ``dataset.json`` and no names of folders.
+        ValueError: one of the folders alone is named, or ``dataset.json`` is of neither kind.
+    """
+    root = Path(folder).absolute()
+    if (images is None) != (labels is None):
+        raise ValueError(f"a pair of folders needs both --images and --labels, got images={images}, labels={labels}")
+    for path in [root] if images is None else [root / str(images), root / str(labels)]:
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no folder {path}; name the dataset's with --data")
+    if images is not None:
+        return _folder_pair(root, root / str(images), root / str(labels))
+    file = root / "dataset.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no dataset.json in {root}: name the folders of images and labels with --images and --labels"
+        )
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}); mend it, or name --images and --labels") from error
+    if isinstance(index, dict) and isinstance(index.get("training"), list):
+        return _decathlon(root, index)
+    if isinstance(index, dict) and isinstance(index.get("channel_names"), dict):
+        return _nnunet(root, index)
+    raise ValueError(
+        f"{file} has neither the Decathlon's list 'training' nor nnU-Net's 'channel_names': add one of them, or name "
+        "--images and --labels"
+    )
+
+
+def case_stem(path: Path) -> str:
+    """A file's name without its image suffix.
+
+    Example:
+        >>> case_stem(Path("a/case.1.nii.gz")), case_stem(Path("dicom/case.1"))
+        ('case.1', 'case.1')
+    """
+    return next((path.name.removesuffix(s) for s in SUFFIXES if path.name.endswith(s)), path.name)
+
+
+def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
+    dataset = SourceDataset(root, "decathlon", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
+    _names(dataset, index.get("modality"), index.get("labels"))
+    listed = set()
+    for number, entry in enumerate(index["training"]):
+        entry = entry if isinstance(entry, dict) else {"image": entry}
+        if "image" not in entry:
+            dataset.error(f"dataset.json, entry {number} of training", "names no image", "add it, or take it out")
+            continue
+        several = isinstance(entry["image"], list)
+        images = tuple((root / str(file)).absolute() for file in (entry["image"] if several else [entry["image"]]))
+        listed |= {os.path.normpath(file) for file in images}
+        if not entry.get("label"):
+            dataset.error(images[0], "has no label in dataset.json", "add it, or take the case out of 'training'")
+            continue
+        label = (root / str(entry["label"])).absolute()
+        _add(dataset, CaseFiles(case_stem(label if len(images) > 1 else images[0]), images, label))
+    tests = [entry["image"] if isinstance(entry, dict) else entry for entry in index.get("test") or []]
+    listed |= {os.path.normpath(root / str(file)) for entry in tests for file in ([entry] if isinstance(entry, str) else entry)}
+    for file in _listing(dataset, root / "imagesTr"):
+        if os.path.normpath(file) not in listed:
+            dataset.findings.append(Finding("warning", str(file), "is not in dataset.json", "list it, or leave it out"))
+    _count(dataset, index, len(index["training"]))
+    return dataset
+
+
+def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
+    dataset = SourceDataset(root, "nnU-Net", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
+    _names(dataset, index["channel_names"], index.get("labels"))
+    ending, channels = str(index.get("file_ending", ".nii.gz")), len(index["channel_names"])
+    labels = {file.name.removesuffix(ending): file for file in _listing(dataset, root / "labelsTr", ending)}
+    images: dict[str, dict[int, Path]] = {}
+    for file in _listing(dataset, root / "imagesTr", ending):
+        case, _, number = file.name.removesuffix(ending).rpartition("_")
+        if len(number) == 4 and number.isdigit() and case:
+            images.setdefault(case, {})[int(number)] = file
+        else:
+            dataset.error(file, "is not named <case>_<four digits of the channel>", "rename it")
+    for case in sorted({*images, *labels}):
+        if case not in labels:
+            dataset.error(images[case][min(images[case])], f"has no label labelsTr/{case}{ending}", "add it")
+        elif case not in images:
+            dataset.error(labels[case], f"has no image imagesTr/{case}_0000{ending}", "add it")
+        elif [*images[case]] != [*range(channels)]:
+            found = ", ".join(f"_{number:04d}" for number in images[case])
+            what = f"has the channels {found}, dataset.json names {channels}"
+            dataset.error(root / "imagesTr" / case, what, "add or remove files")
+        else:
+            _add(dataset, CaseFiles(case, tuple(images[case].values()), labels[case]))
+    _count(dataset, index, len(images))
+    return dataset
+
+
+def _folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
+    dataset = SourceDataset(root, "folders", root.name)
+    found = {case_stem(file): file for file in _listing(dataset, images)}
+    marked = {case_stem(file): file for file in _listing(dataset, labels)}
+    for name in sorted({*found, *marked}):
+        if name not in marked:
+            dataset.error(found[name], f"has no label of that name in {labels}", "add it, or take the image out")
+        elif name not in found:
+            dataset.error(marked[name], f"has no image of that name in {images}", "add it, or take the label out")
+        else:
+            _add(dataset, CaseFiles(name, (found[name],), marked[name]))
+    return dataset
+
+
+def _add(dataset: SourceDataset, case: CaseFiles) -> None:
+    missing = [file for file in (*case.images, case.label) if not file.exists()]
+    for file in missing:
+        dataset.error(file, "does not exist", f"fetch it, or take the case {case.name} out")
+    if any(case.name == other.name for other in dataset.cases):
+        dataset.error(case.images[0], f"makes a second case named {case.name}", "rename the files")
+    elif not missing:
+        dataset.cases.append(case)
+
+
+def _names(dataset: SourceDataset, channels: Any, labels: Any) -> None:
+    """Reads index -> name (the Decathlon) or name -> index (nnU-Net) of the labels, and index -> name of channels."""
+    if isinstance(channels, dict) and channels:
+        dataset.channel_names = [str(name) for _, name in sorted(channels.items(), key=lambda item: str(item[0]).zfill(4))]
+    if not isinstance(labels, dict) or not labels:
+        return
+    by_index = all(str(key).isdigit() for key in labels)
+    names: dict[int, str] = {}
+    for name, value in ((v, k) for k, v in labels.items()) if by_index else labels.items():
+        if not str(value).isdigit():
+            dataset.error("dataset.json", f"gives the label {name} the value {value}", "give each label one number, 1..N")
+        elif name == "ignore":
+            dataset.error("dataset.json", "has a label 'ignore'", "this bundle has none: relabel or leave such voxels out")
+        elif int(value):
+            names[int(value)] = str(name)
+    if sorted(names) != [*range(1, len(names) + 1)]:
+        what = f"numbers its labels {', '.join(map(str, sorted(names)))}"
+        dataset.error("dataset.json", what, "number them 1..N without gaps, in the label files too")
+    dataset.label_names = dict(sorted(names.items()))
+
+
+def _count(dataset: SourceDataset, index: Mapping[str, Any], found: int) -> None:
+    said = index.get("numTraining")
+    if said is not None and said != found:
+        what = f"says numTraining {said}, there are {found} cases"
+        dataset.findings.append(Finding("warning", "dataset.json", what, "correct the number, or find the rest"))
+
+
+def _listing(dataset: SourceDataset, folder: Path, ending: str | None = None) -> list[Path]:
+    """The images of a folder and the folders in it, sorted; what is neither is reported."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith(".")) if folder.is_dir() else []
+    endings = SUFFIXES if ending is None else (ending,)
+    chosen = [file for file in files if file.name.endswith(endings) or (ending is None and file.is_dir())]
+    for file in files:
+        if file not in chosen and not file.name.endswith(COMPANIONS):
+            what = f"is no image ({', '.join(endings)}) and is left out"
+            dataset.findings.append(Finding("warning", str(file), what, "convert it if it is meant to be one"))
+    return chosen
