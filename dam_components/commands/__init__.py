@@ -6,8 +6,17 @@ from dam_components.commands.calibrate import calibrate
 from dam_components.commands.compare import compare
 from dam_components.commands.demo import demo
 from dam_components.commands.experiment import experiment
-from dam_components.commands.experiment import experiment
 from dam_components.commands.report import report
 from dam_components.commands.synthesize import synthesize
 
-__all__ = ["active_learning", "bundle_folder", "calibrate", "compare", "demo", "experiment", "report", "run_bundle", "synthesize"]
+__all__ = [
+    "active_learning",
+    "bundle_folder",
+    "calibrate",
+    "compare",
+    "demo",
+    "experiment",
+    "report",
+    "run_bundle",
+    "synthesize",
+]

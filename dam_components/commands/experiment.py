@@ -116,7 +116,7 @@ def finished(cell: Cell) -> bool:
         content = json.loads(file.read_text(encoding="utf-8"))
         rows, names = content["rows"], FILES + (TRAINED if content["epochs"] else ())
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error!r}); {remedy}") from error
+        raise ValueError(f"{file} is damaged ({error!r}); {remedy}") from None
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ValueError(f"the finished cell {folder} lacks {', '.join(missing)}; {remedy}")
     _metrics(cell, {"rows": rows})
@@ -196,8 +196,8 @@ def _read_overrides(overrides: str | Mapping[str, Any] | None) -> dict[str, Any]
         return dict(overrides or {})
     try:
         return dict(json.loads(overrides))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"overrides must be a JSON object such as '{{\"amp\": true}}', got {overrides!r}") from error
+    except (ValueError, TypeError):
+        raise ValueError(f"overrides must be a JSON object such as '{{\"amp\": true}}', got {overrides!r}") from None
 
 
 def _words(asked: Mapping[str, Any]) -> list[str]:

@@ -79,7 +79,7 @@ def plan_cell(
     if entries["epochs"] == 0:
         given.pop("epochs", None)  # a grid asks the same of all systems
     for name in given:
-        if name not in entries:
+        if (name.rpartition("#")[0] or name) not in entries:  # an argument that a component leaves at its default
             raise ValueError(f"overrides name {name!r}, which is no entry of {configs / 'train.json'} or its overlays")
     if places := [name for name in given if name.split("#")[0] in (*PLACES, "folds", "seed")]:
         raise ValueError(f"overrides cannot set {', '.join(places)}: the command's own options do")
@@ -100,7 +100,7 @@ def plan_cell(
     decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
 
     changes = {**given, "folds": split, "seed": seed}
-    settled, judged = (_plain(_merged(files, changes).config) for files in (train, evaluate))
+    settled, judged = (_plain(_merged(files, changes)[""]) for files in (train, evaluate))
     content = [settled, judged, json.loads(folds_file.read_text(encoding="utf-8")), cases]
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     folder = Path(runs).absolute() / data / system / f"fold{fold}-seed{seed}-{name}"

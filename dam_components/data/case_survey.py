@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -106,8 +107,8 @@ def corner_shift_mm(first: MetaTensor, second: MetaTensor) -> float:
     """How far the corners of two volumes of one shape lie apart at most, in mm.
 
     Example:
-        >>> a, b = (MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.diag(torch.tensor([s, 1, 1, 1.0]))) for s in (1, 2))
-        >>> corner_shift_mm(a, b)
+        >>> wide = torch.diag(torch.tensor([2.0, 1.0, 1.0, 1.0]))
+        >>> corner_shift_mm(MetaTensor(torch.zeros(1, 4, 4, 4)), MetaTensor(torch.zeros(1, 4, 4, 4), affine=wide))
         3.0
     """
     corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in first.shape[1:]))], float).T
@@ -125,7 +126,7 @@ def _read(file: Path, findings: list[Finding]) -> MetaTensor | None:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            volume = EnsureChannelFirst()(LoadImage(image_only=True)(str(file)))
+            volume = cast(MetaTensor, EnsureChannelFirst()(LoadImage(image_only=True)(str(file))))
     except Exception as error:
         lines = str(error.__cause__ or error).strip().splitlines()
         reason = lines[0].rstrip(":. ") if lines else type(error).__name__
@@ -133,8 +134,9 @@ def _read(file: Path, findings: list[Finding]) -> MetaTensor | None:
         findings.append(Finding("error", str(file), f"cannot be read ({reason})", remedy))
         return None
     if any("more than one DICOM series" in str(warning.message) for warning in caught):
-        findings.append(Finding("error", str(file), "holds more than one DICOM series", "give each a folder of its own"))
-    if volume.ndim == 4 and not (np.isfinite(volume.affine).all() and abs(np.linalg.det(volume.affine)) > 1e-9):
+        findings.append(Finding("error", str(file), "holds several DICOM series", "give each a folder of its own"))
+    affine = np.asarray(volume.affine, float)
+    if volume.ndim == 4 and not (np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 1e-9):
         findings.append(Finding("error", str(file), "has an affine that places no voxel", "set spacing and direction"))
     return volume
 

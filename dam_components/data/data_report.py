@@ -28,9 +28,7 @@ def report_json(
     }
 
 
-def report_markdown(
-    dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan, findings: Sequence[Finding]
-) -> str:
+def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan, findings: Sequence[Finding]) -> str:
     """The same for people; the spread of sizes in place of each case's."""
     spacing, shape = np.array(fingerprint.spacing_mm), np.array(fingerprint.shape)
     lines = [

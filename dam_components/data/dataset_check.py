@@ -88,7 +88,8 @@ def check_cases(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[F
         owners[survey.content].append(survey)
     for first, *others in owners.values():
         for other in others:
-            error(other.image, f"is the same image as {first.image}", "leave one out, or a fold tests what it trained on")
+            what = f"is the same image as {first.image}"
+            error(other.image, what, "leave one out: folds would test what they trained on")
     return findings + _spacings(dataset, surveys)
 
 

@@ -117,8 +117,9 @@ def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
             continue
         label = (root / str(entry["label"])).absolute()
         _add(dataset, CaseFiles(case_stem(label if len(images) > 1 else images[0]), images, label))
-    tests = [entry["image"] if isinstance(entry, dict) else entry for entry in index.get("test") or []]
-    listed |= {os.path.normpath(root / str(file)) for entry in tests for file in ([entry] if isinstance(entry, str) else entry)}
+    for entry in index.get("test") or []:
+        files = entry.get("image", []) if isinstance(entry, dict) else entry
+        listed |= {os.path.normpath(root / str(file)) for file in ([files] if isinstance(files, str) else files)}
     for file in _listing(dataset, root / "imagesTr"):
         if os.path.normpath(file) not in listed:
             dataset.findings.append(Finding("warning", str(file), "is not in dataset.json", "list it, or leave it out"))
@@ -180,16 +181,16 @@ def _add(dataset: SourceDataset, case: CaseFiles) -> None:
 def _names(dataset: SourceDataset, channels: Any, labels: Any) -> None:
     """Reads index -> name (the Decathlon) or name -> index (nnU-Net) of the labels, and index -> name of channels."""
     if isinstance(channels, dict) and channels:
-        dataset.channel_names = [str(name) for _, name in sorted(channels.items(), key=lambda item: str(item[0]).zfill(4))]
+        dataset.channel_names = [str(channels[key]) for key in sorted(channels, key=lambda key: str(key).zfill(4))]
     if not isinstance(labels, dict) or not labels:
         return
     by_index = all(str(key).isdigit() for key in labels)
     names: dict[int, str] = {}
     for name, value in ((v, k) for k, v in labels.items()) if by_index else labels.items():
         if not str(value).isdigit():
-            dataset.error("dataset.json", f"gives the label {name} the value {value}", "give each label one number, 1..N")
+            dataset.error("dataset.json", f"gives the label {name} the value {value}", "give each one number, 1..N")
         elif name == "ignore":
-            dataset.error("dataset.json", "has a label 'ignore'", "this bundle has none: relabel or leave such voxels out")
+            dataset.error("dataset.json", "has a label 'ignore'", "the bundle knows none: relabel such voxels")
         elif int(value):
             names[int(value)] = str(name)
     if sorted(names) != [*range(1, len(names) + 1)]:

@@ -62,7 +62,8 @@ def stage_strides(patch: Sequence[int], spacing: Sequence[float], most: int = 3)
         >>> stage_strides((96, 96, 16), (1.25, 1.25, 3.0))  # 3 is more than 2 x 1.25
         [(2, 2, 1), (2, 2, 2), (2, 2, 2)]
     """
-    size, step, strides = list(patch), list(spacing), []
+    size, step = list(patch), list(spacing)
+    strides: list[tuple[int, ...]] = []
     while len(strides) < most:
         able = [axis for axis in range(len(size)) if math.ceil(size[axis] / 2) >= LEAST_FEATURES]
         if not able:

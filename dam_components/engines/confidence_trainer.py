@@ -12,7 +12,7 @@ import torch
 from ignite.engine import EventEnum
 from ignite.metrics import Metric
 from monai.data import MetaTensor
-from monai.engines import Trainer, default_metric_cmp_fn, default_prepare_batch
+from monai.engines import SupervisedTrainer, Trainer, default_metric_cmp_fn, default_prepare_batch
 from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
 from monai.inferers import Inferer, SimpleInferer
@@ -40,7 +40,7 @@ class ConfidenceKeys:
     ADVERSARIAL_LOSS = "adversarial_loss"  # L_ADV, Eq. 6; 0 where lambda_adv is
 
 
-class ConfidenceTrainer(Trainer):
+class ConfidenceTrainer(SupervisedTrainer):
     r"""Trains a segmentation network S and a confidence network D together.
 
     An iteration is one forward pass of S and two phases:
@@ -154,7 +154,9 @@ class ConfidenceTrainer(Trainer):
         self.loss_takes_confidence = "confidence" in inspect.signature(
             getattr(loss_function, "forward", loss_function)
         ).parameters
-        super().__init__(
+        # MONAI's federated client wants a SupervisedTrainer; nothing of that class's own is used
+        Trainer.__init__(
+            self,
             device=device,
             max_epochs=max_epochs,
             data_loader=train_data_loader,

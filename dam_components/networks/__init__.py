@@ -5,8 +5,8 @@ from dam_components.networks.confidence_net import ConfidenceNet
 from dam_components.networks.cross_fitted import CrossFitted, load_cross_fitted
 from dam_components.networks.ds_res_unet import DSResUNet
 from dam_components.networks.enhanced_unet import EnhancedUNet
-from dam_components.networks.padded import PaddedNetwork
 from dam_components.networks.local_calibration import LocalCalibrationNet
+from dam_components.networks.padded import PaddedNetwork
 from dam_components.networks.weights import load_weights
 from dam_components.networks.with_confidence import SegmentationWithConfidence
 

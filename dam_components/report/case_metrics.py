@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai.transforms import LoadImage
 
 from dam_components.metrics import apex_is_first, case_metrics, write_cases_csv
+from dam_components.ranks import gather_from_ranks
 
 __all__ = ["CaseMetrics", "summarise"]
 
@@ -23,6 +25,9 @@ class CaseMetrics:
     The prediction must be inverted to the image's own grid and hold class indices; the label is read again from its
     file, so that no resampling of the reference flatters the result. Millimetres follow the file's affine. The CSV is
     written when the evaluator completes; the means over cases go to ``state.metrics`` and the log.
+
+    Under ``torch.distributed`` the cases of all ranks come together, each once whatever the sampler repeats to give every
+    rank as many; every rank gets the means, and rank 0 writes and logs.
 
     Args:
         csv: the file.
@@ -46,10 +51,10 @@ class CaseMetrics:
         self.label_key = label_key
         self.pred_key = pred_key
         self.read = LoadImage(ensure_channel_first=True)
-        self.rows: list[dict[str, Any]] = []
+        self.cases: dict[str, list[dict[str, Any]]] = {}  # rows by label file
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, lambda: self.rows.clear())
+        engine.add_event_handler(Events.STARTED, lambda: self.cases.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
@@ -74,24 +79,41 @@ class CaseMetrics:
                 apex_first=apex_is_first(np.asarray(label.affine)),
             )
             name = os.path.basename(file).removesuffix(".gz").removesuffix(".nii")
-            self.rows += [{"case": name, **row} for row in rows]
+            self.cases[str(file)] = [{"case": name, **row} for row in rows]
 
     def write(self, engine: Engine) -> None:
         """Writes the CSV, publishes and logs the means."""
-        write_cases_csv(self.csv, self.rows)
-        table = summarise(pd.DataFrame(self.rows))
+        cases = interleave(gather_from_ranks(self.cases))
+        rows = list(chain.from_iterable(cases.values()))
+        writes = getattr(engine.state, "rank", 0) == 0
+        if writes:
+            write_cases_csv(self.csv, rows)
+        table = summarise(pd.DataFrame(rows))
         for row in table.reset_index().to_dict("records"):
             where = row["label"] if row["region"] == "whole" else f"{row['label']} {row['region']}"
             engine.state.metrics[f"dice {where}"] = float(row["dice"])
         whole = table.xs("whole", level="region")
         engine.state.metrics["mean_dice"] = float(whole["dice"].mean())
+        if not writes:
+            return
         logging.getLogger(__name__).info(
             "mean over %d cases; each case in %s\n%s\nmean Dice of the classes: %.4f",
-            len({row["case"] for row in self.rows}),
+            len(cases),
             self.csv,
             table.round(4).to_string(),
             whole["dice"].mean(),
         )
+
+
+def interleave(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The entries of all ranks in the order in which a sampler deals them out, each once.
+
+    Example:
+        >>> list(interleave([{"a": 1, "c": 3}, {"b": 2, "a": 1}]))
+        ['a', 'b', 'c']
+    """
+    items = chain.from_iterable(zip_longest(*(part.items() for part in parts)))
+    return dict(item for item in items if item is not None)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:

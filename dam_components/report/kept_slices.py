@@ -76,7 +76,7 @@ class KeptSlices:
             self.seen += 1
             file = batch["label"].meta["filename_or_obj"]
             label = self.read(file)
-            volumes = {
+            volumes: dict[str, np.ndarray] = {
                 "image": np.asarray(self.read(batch["image"].meta["filename_or_obj"])[0], np.float32),
                 "label": np.asarray(label[0]).astype(np.uint8),
                 "prediction": np.asarray(item["pred"][0].cpu()).astype(np.uint8),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,23 +25,46 @@ def write_summary(output_dir: str | os.PathLike) -> Path | None:
     ``<name> volume_ml`` and so on, empty where a report has none. Reports of earlier runs count too, so a run over part
     of the cases leaves the table complete. A report that cannot be read is left out and named in the log.
 
+    Several processes may do this at once in one folder. Whichever ends last has written every report that was there:
+    a table that another process may have completed in the meantime is written again.
+
     Returns:
         The file, or ``None`` if there is no report.
     """
     folder = Path(output_dir)
-    rows = []
+    while True:
+        reports = _reports(folder)
+        path = _write(folder, list(reports))
+        if _reports(folder) == reports:
+            return path
+
+
+def _reports(folder: Path) -> dict[Path, int]:
+    """The reports in the folder, and when each was written."""
+    found = {}
     for path in sorted(folder.glob("*/*_report.json")):
-        if path.name != f"{path.parent.name}_report.json":
-            continue
+        if path.name == f"{path.parent.name}_report.json":
+            try:
+                found[path] = path.stat().st_mtime_ns
+            except FileNotFoundError:  # its case is done anew this moment
+                continue
+    return found
+
+
+def _write(folder: Path, reports: list[Path]) -> Path | None:
+    rows = []
+    for path in reports:
         try:
             rows.append(_row(json.loads(path.read_text(encoding="utf-8"))))
+        except FileNotFoundError:
+            continue
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             logger.error("left out of the summary: %s is no report (%s)", path, error)
     if not rows:
         return None
     table = pd.DataFrame(rows).sort_values(["review", "predicted_mean_dice", "case"], ascending=[False, True, True])
     target = folder / "summary.csv"
-    temporary = target.with_name(f".{os.getpid()}_{target.name}")
+    temporary = target.with_name(f".{uuid.uuid4().hex}_{target.name}")  # process ids repeat across machines
     try:
         table.to_csv(temporary, index=False, lineterminator="\n")
         os.replace(temporary, target)

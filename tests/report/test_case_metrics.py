@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
-from dam_components.report import CaseMetrics, summarise
+from dam_components.report import CaseMetrics, case_metrics, summarise
 
 NAMES = {"1": "prostate", "2": "rectum"}  # JSON knows only names as keys
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
@@ -113,3 +113,24 @@ def test_the_apex_is_found_from_the_affine(cases, tmp_path):
     pd.testing.assert_frame_equal(*tables)
     dice = tables[0][tables[0]["label"] == "prostate"].groupby("region")["dice"].max()
     assert dice["apex"] < 1 and dice["middle"] == dice["base"] == 1
+
+
+def test_cases_of_all_ranks_come_together_each_once(cases, tmp_path, monkeypatch):
+    one = evaluate(cases, CaseMetrics(tmp_path / "one.csv", NAMES))
+    other = {}  # what rank 1 found: the second case, and the first again, to have as many as rank 0
+    monkeypatch.setattr(case_metrics, "gather_from_ranks", lambda mine: other.update(mine) or [mine])
+    evaluate(cases[::-1], CaseMetrics(tmp_path / "unused.csv", NAMES))
+    monkeypatch.setattr(case_metrics, "gather_from_ranks", lambda mine: [mine, other])
+    assert evaluate(cases[:1], CaseMetrics(tmp_path / "two.csv", NAMES)) == one
+    assert (tmp_path / "two.csv").read_text() == (tmp_path / "one.csv").read_text()
+
+
+def test_only_rank_0_writes(cases, tmp_path, caplog):
+    engine = Engine(lambda engine, item: None)
+    handler = CaseMetrics(tmp_path / "metrics.csv", NAMES)
+    handler.cases = {"a": [{"case": "a", "label": "prostate", "region": "whole", "dice": 0.5}]}
+    engine.state.rank = 1
+    with caplog.at_level(logging.INFO, "dam_components"):
+        handler.write(engine)
+    assert engine.state.metrics["mean_dice"] == 0.5
+    assert not list(tmp_path.glob("*.csv")) and not caplog.text

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 
 import pandas as pd
 import pytest
@@ -78,3 +79,18 @@ def test_handler_writes_when_the_run_is_complete(tmp_path, caplog, cases):
     count = max(1, cases)
     assert len(pd.read_csv(tmp_path / "summary.csv")) == count
     assert f"{int(cases > 0)} of {count} cases are flagged for review" in caplog.text
+
+
+def test_a_report_that_comes_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
+    write_report(tmp_path, "a", 0.9, False)
+    replace = os.replace
+
+    def other_rank_ends_in_between(source, target):
+        if not (tmp_path / "b").exists():
+            write_report(tmp_path, "b", 0.8, False)
+            (tmp_path / "summary.csv").write_text("the other's, about to be replaced")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", other_rank_ends_in_between)
+    assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "summary.csv"]
