@@ -1,0 +1,94 @@
+"""``python label_app/serve.py STUDIES``: MONAI Label with this project's bundle and its strategy ``confidence``."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import fire
+
+HERE = Path(__file__).resolve().parent
+OTHER_TASKS = ("deepedit", "deepgrow", "detection", "classification")  # MONAI Label reads a task from these in a name
+
+
+def serve(
+    studies: str,
+    bundle: str = str(HERE.parent / "bundle"),
+    name: str = "hippocampus",
+    workspace: str = "label_workspace",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    judge_seconds: float = 60,
+) -> None:
+    """Starts a server; Ctrl-C ends it. A first start copies app and bundle to the workspace, later ones keep them.
+
+    Args:
+        studies: folder of NIfTI images, or the address of a DICOMweb server.
+        bundle: the bundle to serve, with its weights.
+        name: what the model is called in the clients.
+        workspace: folder for the app, the bundle's copy, which training changes, and the logs.
+        host: address to listen at; 0.0.0.0 for clients on other machines.
+        port: to listen at.
+        judge_seconds: how long a request for the next sample may judge images.
+    """
+    if importlib.util.find_spec("monailabel") is None:
+        stop("MONAI Label is not installed here: see docs/monai_label.md for an environment with it")
+    if any(word in name.lower() for word in OTHER_TASKS):
+        stop(f"name must be without {', '.join(OTHER_TASKS)}, which MONAI Label takes for other tasks, got {name}")
+    if "://" not in studies and not Path(studies).is_dir():
+        stop(f"no folder {studies}: name one with the studies' images")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            stop(f"cannot listen at {host}:{port} ({error.strerror}); name another with --port")
+    app = prepare(Path(workspace).absolute(), Path(bundle).absolute(), name)
+    settings = {"models": name, "sam2": "false", "zoo_source": "local", "judge_seconds": str(judge_seconds)}
+    conf = [word for pair in settings.items() for word in ("--conf", *pair)]
+    server = [*LABEL, "start_server", "-a", str(app), "-s", str(studies), *conf, "-i", host, "-p", str(port)]
+    print("$", *server, flush=True)
+    os.execv(sys.executable, server)
+
+
+LABEL = [sys.executable, "-m", "monailabel.main"]
+
+
+def prepare(workspace: Path, bundle: Path, name: str) -> Path:
+    """The app's folder in the workspace: the stock app, this one in front of it, the bundle; kept if it is there."""
+    app = workspace / "app"
+    if not app.is_dir():
+        workspace.mkdir(parents=True, exist_ok=True)
+        partial = workspace / f".partial-{os.getpid()}"
+        download = [*LABEL, "apps", "--download", "--name", "monaibundle", "--output", str(partial)]
+        done = subprocess.run(download, capture_output=True, text=True)
+        if done.returncode:
+            stop(f"MONAI Label cannot copy its app ({(done.stderr or done.stdout).strip().splitlines()[-1]})")
+        stock = partial / "monaibundle"
+        (stock / "main.py").rename(stock / "monaibundle.py")
+        shutil.copy(HERE / "main.py", stock)
+        shutil.copytree(HERE / "lib", stock / "lib", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        stock.rename(app)
+        partial.rmdir()
+    model = app / "model" / name
+    if not model.is_dir():
+        if not (bundle / "configs" / "inference.json").is_file():
+            stop(f"{bundle} is no bundle: it has no configs/inference.json; name another with --bundle")
+        if not (bundle / "models" / "model.pt").is_file():
+            stop(f"{bundle} has no models/model.pt, without which MONAI Label ignores a bundle: train it first")
+        partial = model.with_name(f".partial-{os.getpid()}")
+        shutil.copytree(bundle, partial, ignore=shutil.ignore_patterns("output", "data"))
+        partial.rename(model)
+    return app
+
+
+def stop(message: str) -> None:
+    """Ends the program with one line."""
+    sys.exit(f"error: {message}")
+
+
+if __name__ == "__main__":
+    fire.Fire(serve)
