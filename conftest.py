@@ -1,4 +1,4 @@
-"""Every test process computes with one thread: the networks are tiny, and pytest -n runs several processes side by side."""
+"""Every test process computes with one thread: the networks are tiny, and pytest -n runs several side by side."""
 
 import os
 

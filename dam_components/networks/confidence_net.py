@@ -122,7 +122,7 @@ class ConfidenceNet(nn.Module):
 
 def padding_as_background(x: torch.Tensor, num_classes: int) -> torch.Tensor:
     """D's input with voxels that have no probabilities at all, the zeros that a sliding window pads P̂ with, as sure
-    background. As zeros they would look less sure than any real voxel, and tilt every normalisation of a small volume."""
+    background. As zeros they would look less sure than any real voxel, and tilt the normalisation of a small volume."""
     nothing = x[:, :num_classes].sum(1, keepdim=True) == 0
     return torch.cat([x[:, :1] + nothing.to(x.dtype), x[:, 1:]], dim=1)
 

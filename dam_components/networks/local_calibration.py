@@ -22,9 +22,9 @@ class LocalCalibrationNet(nn.Module):
     :math:`\ell` is the logit of S's largest probability, the features f are P̂, X, log P̂ and :math:`\ell`, all at full
     resolution; the coefficients a and :math:`b_f` come from a UNet whose first convolution already strides, and are
     interpolated. So M has S's full detail, while every convolution runs on the coarse grid: measured on a CPU, D costs
-    a quarter to a half of :class:`ConfidenceNet`, and finds S's errors better. The last layer starts at zero: untrained,
-    M is S's softmax. With a alone this would be a shift, with :math:`b_\ell` alone the local temperature scaling of
-    Ding et al. 2021.
+    a quarter to a half of :class:`ConfidenceNet`, and finds S's errors better. The last layer starts at zero:
+    untrained, M is S's softmax. With a alone this would be a shift, with :math:`b_\ell` alone the local temperature
+    scaling of Ding et al. 2021.
 
     Shapes: ``torch.cat([P̂, X], 1)``, ``(B, in_channels, ...)``, to one logit a voxel ``(B, 1, ...)``. Any size goes.
 

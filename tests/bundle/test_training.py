@@ -36,7 +36,8 @@ def test_training_leaves_both_networks_the_last_state_scalars_and_a_picture_an_e
     assert "val_mean_dice" in trained.log and "train [2/2]" in trained.log  # the progress bar
     # raw state_dicts of S and of D, as MONAI's tools want them
     assert all(isinstance(v, torch.Tensor) for v in parameters(trained.weights["weights"]).values())
-    assert parameters(trained.weights["confidence_weights"])["encoder.0.conv.weight"].shape[0] == 4  # half of 8, the channels of S on that grid
+    first = parameters(trained.weights["confidence_weights"])["encoder.0.conv.weight"]
+    assert first.shape[0] == 4  # half of 8, the channels of S on that grid
 
 
 def test_nothing_is_written_beside_what_was_named(trained):

@@ -66,7 +66,8 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     calibration = DiceCalibration.load(target, 3)
     target.unlink()
     copies = 1 + 2 * len(KINDS)  # two severities
-    assert [entry.pairs for entry in calibration.classes] == [3 * (4 + 4)] * 3  # the clean copy counts as often as the hard ones are many
+    # the clean copy counts as often as there are hard ones
+    assert [entry.pairs for entry in calibration.classes] == [3 * (4 + 4)] * 3
     assert calibration.level == 0.8
     assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS, *KINDS]
     assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(KINDS)].predicted_dice["D"].tolist()
