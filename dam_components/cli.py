@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import fire
 
-from dam_components.commands import active_learning, calibrate, compare, demo, experiment, report, synthesize
+from dam_components.commands import (
+    active_learning,
+    calibrate,
+    compare,
+    demo,
+    experiment,
+    new_bundle,
+    report,
+    synthesize,
+)
 from dam_components.errors import plain_errors
 from dam_components.report.confidence_study import confidence
 
@@ -17,6 +26,7 @@ COMMANDS = {
     "confidence": confidence,
     "demo": demo,
     "experiment": experiment,
+    "new_bundle": new_bundle,
     "report": report,
     "synthesize": synthesize,
 }

@@ -6,6 +6,7 @@ from dam_components.commands.calibrate import calibrate
 from dam_components.commands.compare import compare
 from dam_components.commands.demo import demo
 from dam_components.commands.experiment import experiment
+from dam_components.commands.new_bundle import new_bundle
 from dam_components.commands.report import report
 from dam_components.commands.synthesize import synthesize
 
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "demo",
     "experiment",
+    "new_bundle",
     "report",
     "run_bundle",
     "synthesize",

@@ -227,7 +227,7 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
     cases.sort(key=lambda case: case["case"])
     _check_distinct([case["case"] for case in cases], str(index_file))
     files = [f for case in cases for f in (*_as_list(case["image"]), case["label"])]
-    if missing := [f for f in files if not os.path.isfile(f)]:
+    if missing := [f for f in files if not os.path.exists(f)]:
         raise FileNotFoundError(f"{index_file} names files that don't exist: {_some(missing)}; get the dataset anew.")
     return {case["case"]: case for case in cases}
 

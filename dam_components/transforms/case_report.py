@@ -126,7 +126,7 @@ class CaseReportd(MapTransform):
         review_below: see :func:`case_quality`.
         band_mm: see :func:`case_quality`.
         server_key: data with this key are a server's; ``None``: files always.
-        report_key: leave the report under this key for ``WriteReportd``, so that it becomes the last of the case's files;
+        report_key: leave the report under this key for ``WriteReportd``, which makes it the last of the case's files;
             an older report is removed, as the case is no longer finished. ``None``: write it at once.
         allow_missing_keys: pass data without probabilities on untouched.
 
