@@ -140,7 +140,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         # before the base class attaches handlers, which may ask for any of these
         self.network = network
         self.confidence_network = confidence_network
-        self.optimizer = optimizer
+        self.optimizer = optimizer  # type: ignore[assignment]  # MONAI's has one
         self.confidence_optimizer = confidence_optimizer
         self.loss_function = loss_function
         self.confidence_loss = confidence_loss
@@ -206,7 +206,7 @@ class ConfidenceTrainer(SupervisedTrainer):
             self.loss_function.load_state_dict(saved)
         super().load_state_dict(state)
 
-    def _iteration(self, engine: ConfidenceTrainer, batchdata: Any) -> dict:
+    def _iteration(self, engine: SupervisedTrainer, batchdata: Any) -> dict:
         if batchdata is None:
             raise ValueError("Must provide batch data for current iteration.")
         inputs, targets, args, kwargs = self._prepare(batchdata)

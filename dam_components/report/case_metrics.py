@@ -26,8 +26,8 @@ class CaseMetrics:
     file, so that no resampling of the reference flatters the result. Millimetres follow the file's affine. The CSV is
     written when the evaluator completes; the means over cases go to ``state.metrics`` and the log.
 
-    Under ``torch.distributed`` the cases of all ranks come together, each once whatever the sampler repeats to give every
-    rank as many; every rank gets the means, and rank 0 writes and logs.
+    Under ``torch.distributed`` the cases of all ranks come together, each once even if a sampler repeats some to give
+    every rank as many. Every rank gets the means; rank 0 writes and logs.
 
     Args:
         csv: the file.

@@ -30,8 +30,8 @@ ORDER: tuple[str, ...] = (
 NOTES = (
     "Mean (standard deviation) over cases; the seeds of a case are averaged first, the folds pooled. `*k`: k values of "
     "a case and seed are not defined, as the distance to an empty segmentation is none; they are left out of the mean.",
-    "Paired over cases; the interval is a bootstrap's over cases; Wilcoxon's signed-rank test with Holm's correction "
-    "over the systems of one measure; permutation: the mean under random signs, that is with the two systems' labels "
+    "Paired over cases, of the folds and seeds that both systems have; the interval is a bootstrap's over cases; "
+    "Wilcoxon's signed-rank test with Holm's correction over the systems of one measure; permutation: the mean under random signs, that is with the two systems' labels "
     "shuffled in each case. Significant: Holm p and permutation p are both below 0.05.",
 )
 
@@ -97,9 +97,16 @@ def write_report(
         text += [NOTES[0]] if name == "table1" else []
     text.append(f"## Differences to {reference}")
     if reference in systems and len(systems) > 1:
-        differences = difference_table(values, systems, reference, resamples)
+        shared = {name: shared_cells(done, name, reference) for name in systems}
+        paired = {
+            name: case_values([(cell, rows) for cell, rows in tables if cell in both])
+            for name, both in shared.items()
+            if both
+        }
+        seeds = {name: seeds_of(both).get(name, "") for name, both in shared.items()}
+        differences = difference_table(paired, systems, reference, resamples)
         files["differences.csv"] = differences
-        text += _differences(differences, MEAN if len(labels) > 1 else labels[0], seeds_of(done))
+        text += _differences(differences, MEAN if len(labels) > 1 else labels[0], seeds)
     else:
         text.append(f"None: there must be finished cells of {reference} and of another system.")
 
@@ -122,6 +129,13 @@ def write_report(
             text.append(f"<details><summary>{told}</summary>\n\n{lines}\n\n</details>" if entries else told)
     _write(folder / "report.md", "\n\n".join(text) + "\n")
     return folder / "report.md"
+
+
+def shared_cells(cells: Sequence[Cell], system: str, reference: str) -> list[Cell]:
+    """The cells of both systems whose fold and seed both have."""
+    keys = [{(cell.fold, cell.seed) for cell in cells if cell.system == name} for name in (system, reference)]
+    both = keys[0] & keys[1]
+    return [cell for cell in cells if cell.system in (system, reference) and (cell.fold, cell.seed) in both]
 
 
 def order_systems(systems: set[str], order: Sequence[str] = ()) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ WHOLE_METRICS = ("dice", "asd_mm", "promise12")
 
 
 def difference_table(
-    values: pd.DataFrame,
+    values: Mapping[str, pd.DataFrame],
     systems: Sequence[str],
     reference: str,
     resamples: int = 2000,
@@ -32,27 +34,33 @@ def difference_table(
     shuffled labels (random signs) are below 0.05.
 
     Args:
-        values: of :func:`~dam_components.report.case_values.case_values`.
-        systems: in the order of the rows.
-        reference: one of them.
+        values: by system, of :func:`~dam_components.report.case_values.case_values`: its own and the reference's, over
+            the folds and seeds that both have, so that no seed's luck is taken for a system's.
+        systems: in the order of the rows; those without values are left out.
+        reference: the system that the others are compared with.
         resamples: of the bootstrap over cases.
         permutations: of the test on shuffled labels.
         seed: of both.
     """
-    rows = []
-    for (label, region, metric), part in values.groupby(["label", "region", "metric"], sort=True):
-        if metric not in (WHOLE_METRICS if region == "whole" else REGION_METRICS):
+    found = []
+    for name in systems:
+        if name == reference or name not in values:
             continue
-        wide = part.pivot(index="case", columns="system", values="value").sort_index()
-        others = [name for name in systems if name in wide and name != reference]
-        found = [
-            paired_difference(wide[name].to_numpy(), wide[reference].to_numpy(), resamples, permutations, seed)
-            for name in others
-        ]
-        for name, test, corrected in zip(others, found, holm([test.wilcoxon_p for test in found]), strict=True):
+        for (label, region, metric), part in values[name].groupby(["label", "region", "metric"], sort=True):
+            if metric not in (WHOLE_METRICS if region == "whole" else REGION_METRICS):
+                continue
+            wide = part.pivot(index="case", columns="system", values="value").sort_index()
+            pair = (wide[column].to_numpy() for column in (name, reference))
+            test = paired_difference(*pair, resamples, permutations, seed)
             names = {"label": label, "region": region, "metric": metric, "system": name, "reference": reference}
-            certain = bool(corrected < LEVEL and test.permutation_p < LEVEL)
-            rows.append(names | test._asdict() | {"holm_p": corrected, "significant": certain})
+            found.append(names | test._asdict())
+    rows = []
+    measure = itemgetter("label", "region", "metric")
+    for _, group in groupby(sorted(found, key=measure), measure):
+        tests = list(group)
+        for row, corrected in zip(tests, holm([test["wilcoxon_p"] for test in tests]), strict=True):
+            certain = bool(corrected < LEVEL and row["permutation_p"] < LEVEL)
+            rows.append(row | {"holm_p": corrected, "significant": certain})
     columns = ["label", "region", "metric", "system", "reference", "cases", "difference", "low", "high"]
     columns += ["wilcoxon_p", "holm_p", "permutation_p", "significant"]
     return pd.DataFrame(rows, columns=columns)
@@ -63,7 +71,7 @@ def show_differences(table: pd.DataFrame, seeds: dict[str, str]) -> pd.DataFrame
 
     Args:
         table: the rows.
-        seeds: of each system, as text.
+        seeds: those that each system shares with the reference, as text.
     """
     shown = []
     for row in table.to_dict("records"):
@@ -80,7 +88,7 @@ def show_differences(table: pd.DataFrame, seeds: dict[str, str]) -> pd.DataFrame
                 "permutation p": show_p(row["permutation_p"]),
                 "significant": "yes" if row["significant"] else "no",
                 "cases": row["cases"],
-                "seeds": f"{seeds[row['system']]} against {seeds[row['reference']]}",
+                "shared seeds": seeds[row["system"]],
             }
         )
     return pd.DataFrame(shown)

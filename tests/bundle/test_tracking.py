@@ -1,0 +1,34 @@
+"""--tracking mlflow: MONAI adds its handlers to this bundle's engines, and what they refer to is there."""
+
+import json
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+TRAIN, EVALUATE, INFER = ["train.json"], ["train.json", "evaluate.json"], ["inference.json"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "handlers"),
+    [
+        (TRAIN, "train", ["train#handlers", "validate#handlers"]),
+        (EVALUATE, "train", ["validate#handlers"]),
+        (INFER, "infer", ["handlers"]),
+    ],
+)
+def test_every_engine_gets_mlflows_handler(configs, tmp_path, names, kind, handlers):
+    workflow = ConfigWorkflow(
+        [str(configs / name) for name in names],
+        workflow_type=kind,
+        logging_file=False,
+        tracking="mlflow",
+        output_dir=str(tmp_path),
+    )
+    parser = workflow.parser
+    for place in handlers:
+        assert [h["_target_"] for h in parser[place]].count("MLFlowHandler") == 1
+        assert parser[place][-1]["_target_"] == "MLFlowHandler"  # the places of the bundle's own stay
+    assert str(tmp_path) in parser.get_parsed_content("tracking_uri")
+    assert parser.get_parsed_content("is_not_rank0") is False
+    (executed,) = tmp_path.glob("config_*.json")  # what the run is recorded with
+    assert all(key in json.loads(executed.read_text()) for key in ("network_def", "confidence_network_def"))
