@@ -31,7 +31,8 @@ NOTES = (
     "Mean (standard deviation) over cases; the seeds of a case are averaged first, the folds pooled. `*k`: k values of "
     "a case and seed are not defined, as the distance to an empty segmentation is none; they are left out of the mean.",
     "Paired over cases, of the folds and seeds that both systems have; the interval is a bootstrap's over cases; "
-    "Wilcoxon's signed-rank test with Holm's correction over the systems of one measure; permutation: the mean under random signs, that is with the two systems' labels "
+    "Wilcoxon's signed-rank test with Holm's correction over the systems of one measure; permutation: the mean under "
+    "random signs, that is with the two systems' labels "
     "shuffled in each case. Significant: Holm p and permutation p are both below 0.05.",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def difference_table(
         permutations: of the test on shuffled labels.
         seed: of both.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for name in systems:
         if name == reference or name not in values:
             continue
@@ -50,8 +51,8 @@ def difference_table(
             if metric not in (WHOLE_METRICS if region == "whole" else REGION_METRICS):
                 continue
             wide = part.pivot(index="case", columns="system", values="value").sort_index()
-            pair = (wide[column].to_numpy() for column in (name, reference))
-            test = paired_difference(*pair, resamples, permutations, seed)
+            ours, theirs = wide[name].to_numpy(), wide[reference].to_numpy()
+            test = paired_difference(ours, theirs, resamples, permutations, seed)
             names = {"label": label, "region": region, "metric": metric, "system": name, "reference": reference}
             found.append(names | test._asdict())
     rows = []
