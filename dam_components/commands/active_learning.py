@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 from dam_components.report.active_files import write_rounds
 from dam_components.report.active_rounds import Plan, Round, check_settings, simulate
 from dam_components.report.active_training import BundleLearner
-from dam_components.report.confidence_files import describe_machine
-from dam_components.report.study_setup import comma_words, named_entries
+from dam_components.report.confidence_files import describe_machine, shell_command
+from dam_components.report.study_setup import comma_words, named_entries, plain_values
 
 __all__ = ["active_learning"]
 
@@ -60,7 +58,7 @@ def active_learning(
         ValueError: for an option out of range, or an output_dir that holds a simulation with other settings.
         FileNotFoundError: without the bundle or the data.
     """
-    asked = {**locals(), "overrides": _plain(overrides)}
+    asked = {**locals(), "overrides": plain_values(overrides)}
     if str(warm_start).lower() not in ("true", "false"):
         raise ValueError(f"warm_start must be true or false, got {warm_start!r}")
     plan = Plan(start, add, rounds, _seeds(seeds), tuple(dict.fromkeys(comma_words(strategies))))
@@ -78,7 +76,7 @@ def active_learning(
     folder = Path(output_dir)
     check_settings(folder, settings)
     facts = {
-        "command": _shell_command(asked),
+        "command": shell_command("active_learning", asked),
         **learner.facts,
         "seeds": ", ".join(map(str, plan.seeds)),
         "Dice": "of S's output on S's grid, nothing inverted; standard deviations are over seeds, the interval is 95 % "
@@ -105,21 +103,3 @@ def _seeds(value: Any) -> tuple[int, ...]:
         return tuple(dict.fromkeys(int(word) for word in comma_words(value)))
     except ValueError:
         raise ValueError(f"seeds must be whole numbers separated by commas, got {value!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    """JSON's true, false and null, which the command line, reading Python, gives as text."""
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return {"true": True, "false": False, "null": None}.get(value, value) if isinstance(value, str) else value
-
-
-def _shell_command(asked: Mapping[str, Any]) -> str:
-    words = ["python", "-m", "dam_components", "active_learning"]
-    for name, value in asked.items():
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        text = json.dumps(value) if isinstance(value, dict) else text
-        words += [] if value is None or not text else [f"--{name}", text]
-    return shlex.join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -62,16 +63,17 @@ def write_study(
     return text
 
 
-def shell_command(asked: Mapping[str, Any]) -> str:
-    """The command line of these options; ``None`` and the empty string are left out.
+def shell_command(command: str, asked: Mapping[str, Any]) -> str:
+    """The command line of a command of this package with these options; ``None`` and the empty string are left out.
 
     Example:
-        >>> shell_command({"bundle": "bundle", "fold": None, "flip_axes": (0, 1), "hard": True})
+        >>> shell_command("confidence", {"bundle": "bundle", "fold": None, "flip_axes": (0, 1), "hard": True})
         'python -m dam_components confidence --bundle bundle --flip_axes 0,1 --hard True'
     """
-    words = ["python", "-m", "dam_components", "confidence"]
+    words = ["python", "-m", "dam_components", command]
     for name, value in asked.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        text = json.dumps(value) if isinstance(value, dict) else text
         words += [] if value is None or not text else [f"--{name}", text]
     return shlex.join(words)
 

@@ -134,7 +134,7 @@ def confidence(
 
     folds = parser.get_parsed_content("folds")
     facts = {
-        "command": shell_command(asked),
+        "command": shell_command("confidence", asked),
         "data": f"{Path(str(parser.get_parsed_content('dataset_dir'))).name}, section {section}, {len(clean)} cases"
         + (f", each made hard in {len(spoilers)} ways, severity {severity:g}" if spoilers else ""),
         "folds": ", ".join(f"{key} {value}" for key, value in folds.items()),

@@ -14,7 +14,15 @@ from tqdm import tqdm
 
 from dam_components.report.doubt_scores import Segmenter
 
-__all__ = ["calibration_file", "comma_words", "load_models", "named_entries", "read_bundle", "study_cases"]
+__all__ = [
+    "calibration_file",
+    "comma_words",
+    "load_models",
+    "named_entries",
+    "plain_values",
+    "read_bundle",
+    "study_cases",
+]
 
 
 def read_bundle(bundle: str | os.PathLike, overlays: Sequence[str] = (), **overrides: Any) -> ConfigParser:
@@ -58,7 +66,21 @@ def named_entries(
         "confidence_weights": confidence_weights,
         "folds#fold": fold,
     }
-    return dict(overrides or {}) | {name: value for name, value in options.items() if value is not None}
+    return plain_values(dict(overrides or {})) | {name: value for name, value in options.items() if value is not None}
+
+
+def plain_values(value: Any) -> Any:
+    """JSON's true, false and null, which the command line, reading Python, gives as text.
+
+    Example:
+        >>> plain_values({"amp": "true", "channels": [4, 8], "calibration": "null"})
+        {'amp': True, 'channels': [4, 8], 'calibration': None}
+    """
+    if isinstance(value, dict):
+        return {name: plain_values(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [plain_values(entry) for entry in value]
+    return {"true": True, "false": False, "null": None}.get(value, value) if isinstance(value, str) else value
 
 
 def load_models(

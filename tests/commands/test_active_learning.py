@@ -1,6 +1,5 @@
 """The active_learning command on synthetic cases, networks of a few feature maps, and a handful of iterations."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -158,11 +157,3 @@ def test_bad_options_are_named_before_anything_is_written(short, options, messag
     with pytest.raises(ValueError, match=message):
         active_learning(**short | options)
     assert not Path(short["output_dir"]).exists()
-
-
-def test_overrides_may_be_json_as_the_command_line_passes_it_on():
-    assert command._plain({"amp": "true", "a": ["null", {"b": "false"}, "x", 1]}) == {
-        "amp": True,
-        "a": [None, {"b": False}, "x", 1],
-    }
-    assert json.loads(command._shell_command({"overrides": {"amp": True}}).split("'")[1]) == {"amp": True}

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pandas as pd
@@ -10,7 +11,7 @@ from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_files import shell_command
 from dam_components.report.confidence_study import confidence, validation_temperature
 from dam_components.report.doubt_scores import SCORES
-from dam_components.report.study_setup import read_bundle
+from dam_components.report.study_setup import named_entries, read_bundle
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
 OVERLAY = os.path.join(BUNDLE, "configs", "tasks", "pelvic.json")
@@ -173,5 +174,12 @@ def test_overrides_are_read_and_left_as_they_were():
 
 
 def test_command_line_quotes_what_a_shell_would_split():
-    line = shell_command({"output_dir": "my study", "limit": None, "config_overlay": (), "fold": 0})
+    line = shell_command("confidence", {"output_dir": "my study", "limit": None, "config_overlay": (), "fold": 0})
     assert line == "python -m dam_components confidence --output_dir 'my study' --fold 0"
+
+
+def test_overrides_may_be_json_as_the_command_line_passes_it_on():
+    given = {"amp": "true", "a": ["null", {"b": "false"}, "x", 1]}
+    assert named_entries(None, None, None, None, given) == {"amp": True, "a": [None, {"b": False}, "x", 1]}
+    line = shell_command("calibrate", {"overrides": {"amp": True}})
+    assert json.loads(line.split("'")[1]) == {"amp": True}
