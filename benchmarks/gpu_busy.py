@@ -41,6 +41,6 @@ class GpuBusy:
     def _sample(self) -> None:
         query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
         while not self.ended.wait(self.interval_s):
-            found = subprocess.run(query, capture_output=True, text=True, check=False)
+            found = subprocess.run(query, capture_output=True, encoding="utf-8", check=False)
             if found.returncode == 0 and found.stdout.strip().isdigit():
                 self.samples.append(float(found.stdout))

@@ -64,7 +64,7 @@ def prepare(workspace: Path, bundle: Path, name: str) -> Path:
         workspace.mkdir(parents=True, exist_ok=True)
         partial = workspace / f".partial-{os.getpid()}"
         download = [*LABEL, "apps", "--download", "--name", "monaibundle", "--output", str(partial)]
-        done = subprocess.run(download, capture_output=True, text=True)
+        done = subprocess.run(download, capture_output=True, encoding="utf-8")
         if done.returncode:
             stop(f"MONAI Label cannot copy its app ({(done.stderr or done.stdout).strip().splitlines()[-1]})")
         stock = partial / "monaibundle"

@@ -56,7 +56,7 @@ def test_a_fault_of_this_package_keeps_its_traceback():
 
 def run(body):
     code = "from dam_components.errors import plain_errors\nplain_errors()\n" + textwrap.dedent(body)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
 
 
 def test_a_program_ends_with_one_line_and_status_1():

@@ -153,7 +153,7 @@ def write_pelvic_dataset(
             "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
             "test": [],
         }
-        Path(partial, "dataset.json").write_text(json.dumps(content, indent=1) + "\n")
+        Path(partial, "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         os.replace(Path(partial, "dataset.json"), index_file)
     return folder
 
@@ -183,7 +183,7 @@ def _check_grid(
 def _is_complete(folder: Path, names: Sequence[str], made_with: Mapping[str, object]) -> bool:
     """Whether the folder holds just this dataset; raises when it holds one that this module did not write."""
     try:
-        stored = json.loads((folder / "dataset.json").read_text())
+        stored = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
     except ValueError:

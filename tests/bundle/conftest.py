@@ -43,6 +43,7 @@ def start_bundle(folder, *configs, launcher=(), **overrides):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",  # a library in this process may have set another locale
     )
 
 

@@ -51,6 +51,7 @@ def ranks(tmp_path_factory, patients):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
+        encoding="utf-8",  # a library in this process may have set another locale
         timeout=400,
     )
     assert process.returncode == 0, process.stderr

@@ -74,7 +74,7 @@ def test_a_step_that_fails_ends_with_its_status_and_is_printed(tmp_path, capfd):
 def test_demo_goes_the_whole_way(tmp_path):
     """In a new folder, as the README has it but for one epoch."""
     command = [sys.executable, "-m", "dam_components", "demo", "--epochs", "1", "--output", "made here"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0, done.stderr
     table, _, files = done.stdout.partition("\nwrote\n")
     rows = pd.read_csv(tmp_path / "made here" / "evaluation" / "metrics.csv")
