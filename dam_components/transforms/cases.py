@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -12,8 +13,13 @@ from monai.transforms import LoadImaged, MapTransform
 __all__ = ["CheckCased", "LoadCased"]
 
 
+# MONAI 1.6 keeps in NibabelReader the names of the files that it reads. CacheDataset shares it among threads: while one
+# thread reads two channels, another that reads a label makes it forget the second.
+ONE_AT_A_TIME = threading.Lock()
+
+
 class LoadCased(LoadImaged):
-    """MONAI's ``LoadImaged``, whose error is one line that names the file.
+    """MONAI's ``LoadImaged``, whose error is one line that names the file, and which threads may share.
 
     Args:
         keys: as in ``LoadImaged``, and all its other arguments by keyword.
@@ -27,7 +33,8 @@ class LoadCased(LoadImaged):
 
     def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:
         try:
-            return super().__call__(data, reader)
+            with ONE_AT_A_TIME:
+                return super().__call__(data, reader)
         except Exception as error:
             for key in self.key_iterator(dict(data)):
                 try:

@@ -1,5 +1,8 @@
 """LoadCased and CheckCased: a good case passes unchanged, a bad one ends in a line that names its file."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -30,6 +33,24 @@ def test_loading_is_monais(tmp_path):
     ours, monais = (kind("image")({"image": str(file)})["image"] for kind in (LoadCased, LoadImaged))
     torch.testing.assert_close(ours, monais)
     torch.testing.assert_close(ours.affine, monais.affine)
+
+
+def test_threads_that_share_it_do_not_mix_up_their_files(tmp_path, monkeypatch):
+    for name in ("t1", "t2", "label"):
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 2), np.float32), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    load = nib.load
+
+    def slow(*args, **kwargs):
+        time.sleep(0.002)  # lets the other threads in
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr("monai.data.image_reader.nib.load", slow)
+    t1, t2, label = (str(tmp_path / f"{name}.nii.gz") for name in ("t1", "t2", "label"))
+    files = {"image": [t1, t2], "label": label}
+    read = LoadCased(["image", "label"])
+    with ThreadPoolExecutor(4) as pool:
+        shapes = list(pool.map(lambda _: tuple(read(files)["image"].shape), range(24)))
+    assert set(shapes) == {(2, 4, 4, 2)}
 
 
 @pytest.mark.parametrize("bad", ["image", "label"])
