@@ -9,12 +9,13 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
-from dam_components.networks.blocks import check_strides, init_xavier, resize_to
+from dam_components.networks.blocks import check_strides, init_xavier
+from dam_components.networks.confidence_trunk import ConfidenceTrunk
 
 __all__ = ["ConfidenceNet"]
 
 
-class ConfidenceNet(nn.Module):
+class ConfidenceNet(ConfidenceTrunk):
     """Confidence network (D): M = sigmoid(D(P̂ ∪ X)), Eq. 12. A UNet with one convolution a stage and half of S's
     feature maps.
 
@@ -61,35 +62,12 @@ class ConfidenceNet(nn.Module):
         log_probabilities: bool = True,
         residual: bool = True,
     ) -> None:
-        super().__init__()
         check_strides(channels, strides, spatial_dims)
-        if not 2 <= num_classes <= in_channels:
-            raise ValueError(
-                f"num_classes must be at least 2 and at most in_channels (classes plus image channels), "
-                f"got num_classes={num_classes} and in_channels={in_channels}"
-            )
-        self.in_channels = in_channels
-        self.num_classes = num_classes
+        used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
+        super().__init__(spatial_dims, in_channels, num_classes, used, channels, [1, *strides], norm, act)
         self.use_image = use_image
         self.log_probabilities = log_probabilities
         self.residual = residual
-        used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
-        # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
-        inputs = -(-used // 16) * 16
-        self.zeros = inputs - used
-        self.encoder = nn.ModuleList(
-            Convolution(spatial_dims, before, after, stride, norm=norm, act=act)
-            for before, after, stride in zip([inputs, *channels[:-1]], channels, [1, *strides], strict=True)
-        )
-        pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))  # coarsest first
-        self.reduce = nn.ModuleList(
-            Convolution(spatial_dims, high, low, kernel_size=1, norm=norm, act=act) for high, low in pairs
-        )
-        # 1x1 at full size: there the skip is one 3x3(x3) convolution away from P̂, and a second is half of D's price
-        self.decoder = nn.ModuleList(
-            Convolution(spatial_dims, 2 * low, low, kernel_size=3 if i < len(pairs) - 1 else 1, norm=norm, act=act)
-            for i, (_, low) in enumerate(pairs)
-        )
         self.head = Convolution(spatial_dims, channels[0], 1, kernel_size=1, conv_only=True)
         init_xavier(self)
         if residual:
@@ -98,25 +76,15 @@ class ConfidenceNet(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the first convolution sees: P̂, the image, log-probabilities and largest logit, and zeros to fill up."""
-        parts = [x if self.use_image else x[:, : self.num_classes]]
         if self.log_probabilities:
-            parts = [confidence_features(x, self.num_classes, self.use_image)]
-        parts += [torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))]
-        return torch.cat(parts, dim=1)
+            return self.filled(confidence_features(x, self.num_classes, self.use_image))
+        return self.filled(x if self.use_image else x[:, : self.num_classes])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[1] != self.in_channels:
-            raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        self.check(x)
         x = padding_as_background(x, self.num_classes)
         own = largest_logit(x[:, : self.num_classes])
-        x = self.features(x)
-        lows: list[torch.Tensor] = []
-        for stage in self.encoder:
-            x = stage(x)
-            lows.insert(0, x)
-        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):  # noqa: B905 - TorchScript knows no strict
-            x = stage(torch.cat([resize_to(reduce(x), lows[i + 1]), lows[i + 1]], dim=1))
-        x = self.head(x)
+        x = self.head(self.trunk(self.features(x)))
         return x + own.to(x.dtype) if self.residual else x
 
 

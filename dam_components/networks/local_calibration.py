@@ -10,11 +10,12 @@ from torch import nn
 
 from dam_components.networks.blocks import check_strides, init_xavier, resize_to
 from dam_components.networks.confidence_net import confidence_features, largest_logit, padding_as_background
+from dam_components.networks.confidence_trunk import ConfidenceTrunk
 
 __all__ = ["LocalCalibrationNet"]
 
 
-class LocalCalibrationNet(nn.Module):
+class LocalCalibrationNet(ConfidenceTrunk):
     r"""Confidence network (D) that corrects S's own confidence voxel by voxel.
 
     .. math:: \mathrm{logit}\,M(v) = \ell(v) + a(v) + \sum_f b_f(v)\, f(v)
@@ -57,54 +58,23 @@ class LocalCalibrationNet(nn.Module):
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
     ) -> None:
-        super().__init__()
         if not strides or len(strides) != len(channels):
             raise ValueError(
                 f"strides must hold one entry for each of the channels: got {len(strides)} strides for "
                 f"{len(channels)} channels"
             )
         check_strides([0, *channels], strides, spatial_dims)
-        if not 2 <= num_classes <= in_channels:
-            raise ValueError(
-                f"num_classes must be at least 2 and at most in_channels (classes plus image channels), "
-                f"got num_classes={num_classes} and in_channels={in_channels}"
-            )
-        self.in_channels = in_channels
-        self.num_classes = num_classes
         used = in_channels + num_classes + 1
-        # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
-        inputs = -(-used // 16) * 16
-        self.zeros = inputs - used
-        self.encoder = nn.ModuleList(
-            Convolution(spatial_dims, before, after, stride, norm=norm, act=act)
-            for before, after, stride in zip([inputs, *channels[:-1]], channels, strides, strict=True)
-        )
-        pairs = list(zip(channels[:0:-1], channels[-2::-1], strict=True))  # coarsest first
-        self.reduce = nn.ModuleList(
-            Convolution(spatial_dims, high, low, kernel_size=1, norm=norm, act=act) for high, low in pairs
-        )
-        self.decoder = nn.ModuleList(
-            Convolution(spatial_dims, 2 * low, low, kernel_size=3 if i < len(pairs) - 1 else 1, norm=norm, act=act)
-            for i, (_, low) in enumerate(pairs)
-        )
+        super().__init__(spatial_dims, in_channels, num_classes, used, channels, strides, norm, act)
         self.head = Convolution(spatial_dims, channels[0], 1 + used, kernel_size=1, conv_only=True)
         init_xavier(self)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[1] != self.in_channels:
-            raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        self.check(x)
         x = padding_as_background(x, self.num_classes)
         features = confidence_features(x, self.num_classes)
-        fill = torch.zeros_like(x[:, :1]).expand([-1, self.zeros] + [-1] * (x.ndim - 2))
-        y = torch.cat([features, fill], dim=1)
-        lows: list[torch.Tensor] = []
-        for stage in self.encoder:
-            y = stage(y)
-            lows.insert(0, y)
-        for i, (reduce, stage) in enumerate(zip(self.reduce, self.decoder)):  # noqa: B905 - TorchScript knows no strict
-            y = stage(torch.cat([resize_to(reduce(y), lows[i + 1]), lows[i + 1]], dim=1))
-        coefficients = resize_to(self.head(y).float(), x)
+        coefficients = resize_to(self.head(self.trunk(self.filled(features))).float(), x)
         correction = coefficients[:, :1] + (coefficients[:, 1:] * features.float()).sum(1, keepdim=True)
         return (correction + largest_logit(x[:, : self.num_classes])).to(x.dtype)
