@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from dam_components.files import write_whole
 from dam_components.report.confidence_table import markdown_table
 
 __all__ = ["machine", "write_table"]
@@ -23,11 +24,8 @@ def machine(device: str | torch.device = "cpu") -> str:
 def write_table(table: pd.DataFrame, output_dir: str | Path, name: str, title: str, device: str = "cpu") -> None:
     """Prints the table and writes ``<name>.md`` and ``<name>.csv``."""
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     command = f"`python -m benchmarks.{name}`"
     text = f"# {title}\n\n{command}; {machine(device)}.\n\n{markdown_table(table)}\n"
     print(text)
     for suffix, content in (("md", text), ("csv", table.to_csv(index=False))):
-        unfinished = folder / f".{name}.{suffix}"
-        unfinished.write_text(content)
-        os.replace(unfinished, folder / f"{name}.{suffix}")
+        write_whole(folder / f"{name}.{suffix}", content)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
+from dam_components.files import write_whole
 from dam_components.metrics.significance import paired_difference
 from dam_components.report.confidence_table import markdown_table
 
@@ -36,11 +36,7 @@ def compare(
     """
     table = compare_tables(_read(ours), _read(reference), resamples, seed)
     if output is not None:
-        target = Path(output)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        table.to_csv(partial, index=False)
-        partial.replace(target)
+        write_whole(output, table.to_csv(index=False))
     print(markdown_table(table))
 
 

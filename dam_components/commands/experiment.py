@@ -23,6 +23,7 @@ from dam_components.commands.bundle_jobs import run_bundle, shell_line
 from dam_components.commands.experiment_plan import Cell, plan_cell
 from dam_components.engines import newest_checkpoint
 from dam_components.engines.checkpoints import epoch_of
+from dam_components.files import write_whole
 from dam_components.report import draw_training_curves, save_figure
 from dam_components.report.confidence_files import describe_machine
 from dam_components.report.run_cells import Cell as FinishedCell
@@ -206,7 +207,4 @@ def _words(asked: Mapping[str, Any]) -> list[str]:
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{os.getpid()}_{file.name}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    write_whole(file, json.dumps(content, indent=1) + "\n")

@@ -15,6 +15,8 @@ from scipy.optimize import least_squares, lsq_linear
 from scipy.special import expit, logit
 from sklearn.model_selection import GroupKFold
 
+from dam_components.files import write_whole
+
 EDGE = 1e-4  # raw values are kept this far from 0 and 1, where the logit ends
 OUTLIER = 0.05  # residuals well above this many Dice pull linearly, not quadratically
 PULL = 1e-3  # weight of the identity, which decides only what the data leave open
@@ -188,15 +190,8 @@ class DiceCalibration:
         return dice, (dice - half).clip(0, 1), (dice + half).clip(0, 1)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes plain JSON, to a temporary name first."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{os.getpid()}_{target.name}")
-        try:
-            temporary.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Writes plain JSON, whole or not at all."""
+        write_whole(path, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike, classes: int) -> DiceCalibration:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dam_components.files import write_whole
 from dam_components.metrics import bootstrap_pooled, percentile_interval
 from dam_components.report.active_rounds import STRATEGIES, Round
 from dam_components.report.confidence_table import markdown_table
@@ -133,12 +134,12 @@ def write_rounds(
     cases = case_dice(rounds, class_names, strategies)
     keys = ["strategy", "seed", "round", "labelled"]
     table = cases.groupby(keys, as_index=False)[["mean_dice", *class_names]].mean()
-    _write(path / "cases.csv", cases.to_csv(index=False))
-    _write(path / "rounds.csv", table.to_csv(index=False))
+    write_whole(path / "cases.csv", cases.to_csv(index=False))
+    write_whole(path / "rounds.csv", table.to_csv(index=False))
     # the report and the picture are of what the files hold
     cases, table = pd.read_csv(path / "cases.csv"), pd.read_csv(path / "rounds.csv")
     text = _report(facts, cases, table)
-    _write(path / "active_learning.md", text)
+    write_whole(path / "active_learning.md", text)
     save_figure(draw_rounds(table), path / "active_learning.png")
     return text
 
@@ -152,9 +153,3 @@ def _report(facts: Mapping[str, str], cases: pd.DataFrame, rounds: pd.DataFrame)
     if len(gain):
         parts += ["## Ahead of random, mean of all rounds after the first", markdown_table(gain)]
     return "\n\n".join(parts) + "\n"
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{os.getpid()}_{file.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dam_components.files import write_whole
 from dam_components.metrics import least_confident_first
 
 __all__ = ["STRATEGIES", "Learner", "Plan", "Round", "check_settings", "simulate"]
@@ -153,7 +154,8 @@ def simulate(
             scores = SCORES if number == 0 else () if last or strategy == "random" else (strategy,)
             rest = [case for case in sorted(cases) if case not in labelled]
             found = learn(labelled, rest, scores, seed, before, file.with_suffix(""))
-            _write(file, asdict(Round(strategy, seed, number, labelled, *found)))
+            one = asdict(Round(strategy, seed, number, labelled, *found))
+            write_whole(file, json.dumps(one, indent=1) + "\n")
         finished = _read(file)
         if (finished.strategy, finished.seed, finished.round, finished.labelled) != (strategy, seed, number, labelled):
             raise ValueError(f"{file} does not follow from the round before it: delete it and the rounds after it")
@@ -188,7 +190,7 @@ def check_settings(folder: str | os.PathLike, settings: Mapping[str, Any]) -> No
     asked = json.loads(json.dumps(settings))
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write(file, asked)
+        write_whole(file, json.dumps(asked, indent=1) + "\n")
         return
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
@@ -214,12 +216,6 @@ def _difference(one: Any, other: Any, name: str = "") -> tuple[str, Any, Any]:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _write(file: Path, content: Any) -> None:
-    temporary = file.with_name(f".{os.getpid()}_{file.name}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
 
 
 def _read(file: Path) -> Round:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from dam_components.files import write_whole
 from dam_components.report.confidence_curves import draw_curves
 from dam_components.report.confidence_evidence import CaseEvidence
 from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table, score_table, show_scores
@@ -56,9 +57,7 @@ def write_study(
         ("cases.csv", rows.to_csv(index=False)),
         ("confidence.md", text),
     ):
-        temporary = path / f".{os.getpid()}_{name}"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, path / name)
+        write_whole(path / name, content)
     save_figure(draw_curves(clean, rows), path / "confidence.png")
     return text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dam_components.files import write_whole
 from dam_components.report.case_values import MEAN, case_values
 from dam_components.report.confidence_table import markdown_table
 from dam_components.report.run_cells import Cell, read_metrics
@@ -113,7 +113,7 @@ def write_report(
 
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in files.items():
-        _write(folder / file, table.to_csv(index=False, lineterminator="\n"))
+        write_whole(folder / file, table.to_csv(index=False, lineterminator="\n"))
     drawn = number_pictures(folder, done, summary, systems, labels) if pictures else []
     drawn += image_pictures(folder, done, values, systems, labels) if pictures and pictures_of_images else []
     text += ["## Figures"] if drawn else []
@@ -128,7 +128,7 @@ def write_report(
             lines = _bullets([f"`{name}`: `{value}`" for name, value in entries.items()])
             told = f"{system}: {len(entries)} entries"
             text.append(f"<details><summary>{told}</summary>\n\n{lines}\n\n</details>" if entries else told)
-    _write(folder / "report.md", "\n\n".join(text) + "\n")
+    write_whole(folder / "report.md", "\n\n".join(text) + "\n")
     return folder / "report.md"
 
 
@@ -175,9 +175,3 @@ def _versions(facts: pd.DataFrame) -> str:
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _write(path: Path, content: str) -> None:
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    temporary.write_text(content, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)

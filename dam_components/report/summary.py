@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ignite.engine import Engine, Events
+
+from dam_components.files import write_whole
 
 __all__ = ["ReportSummary", "write_summary"]
 
@@ -63,14 +64,7 @@ def _write(folder: Path, reports: list[Path]) -> Path | None:
     if not rows:
         return None
     table = pd.DataFrame(rows).sort_values(["review", "predicted_mean_dice", "case"], ascending=[False, True, True])
-    target = folder / "summary.csv"
-    temporary = target.with_name(f".{uuid.uuid4().hex}_{target.name}")  # process ids repeat across machines
-    try:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_whole(folder / "summary.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+
+from dam_components.files import write_whole
 
 __all__ = ["WriteReportd", "write_report"]
 
@@ -39,11 +40,5 @@ class WriteReportd(MapTransform):
 
 
 def write_report(file: str | os.PathLike, report: Mapping[str, Any]) -> None:
-    """Writes a report, to a temporary name first."""
-    target = Path(file)
-    temporary = target.with_name(f".{os.getpid()}_{target.name}")
-    try:
-        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes a report, whole or not at all."""
+    write_whole(file, json.dumps(report, indent=2, allow_nan=False) + "\n")
