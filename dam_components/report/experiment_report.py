@@ -25,7 +25,7 @@ __all__ = ["order_systems", "write_report"]
 # The and the paper's order; others follow by name.
 ORDER: tuple[str, ...] = (
     *("malf", "ssae", "unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial"),
-    *("organ", "voxel", "proposed", "proposed_correctness", "paper", "ours"),
+    *("organ", "voxel", "proposed", "proposed_correctness", "paper", "ours", "best"),
 )
 NOTES = (
     "Mean (standard deviation) over cases; the seeds of a case are averaged first, the folds pooled. `*k`: k values of "
