@@ -146,6 +146,24 @@ def test_m_takes_no_gradient():
     assert not difficulty_attention(confidence, beta=2).requires_grad
 
 
+def test_what_backward_keeps_is_the_softmax_and_its_logarithm():
+    logits = torch.randn(2, 20, 8, 8, requires_grad=True)
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.detach()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = DifficultyAwareHybridLoss(num_classes=20)
+        loss(logits, torch.randint(0, 20, (2, 1, 8, 8)), torch.rand(2, 1, 8, 8))
+    large = [tensor for tensor in kept.values() if tensor.untyped_storage().nbytes() >= logits.nbytes]
+    assert [tensor.shape for tensor in large] == [logits.shape] * 2
+    low, high = sorted(large, key=lambda tensor: tensor.mean())
+    torch.testing.assert_close(low, logits.detach().log_softmax(1))
+    torch.testing.assert_close(high, logits.detach().softmax(1))
+
+
 def test_gradcheck():
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 2, 3, dtype=torch.float64, requires_grad=True)
