@@ -246,6 +246,7 @@ def test_the_command_line_hands_json_on(text, message, options):
 def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_path, monkeypatch, capfd):
     project = Path(__file__).parents[2]
     grid = {
+        "data": "pelvic",
         "dataset_dir": options["dataset_dir"],
         "systems": ["proposed", "unet"],
         "test_folds": [0],
@@ -254,9 +255,9 @@ def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_pat
         "validation": 1,
         "overrides": json.loads(options["overrides"]),
     }
-    (tmp_path / "grid.json").write_text(json.dumps({"runs": options["runs"], "grids": {"pelvic": grid}}))
+    (tmp_path / "grid.json").write_text(json.dumps({"runs": options["runs"], "grids": {"tiny": grid}}))
     words = ["--snakefile", project / "experiments" / "Snakefile", "--dry-run", "--cores", "1", "--printshellcmds"]
-    words += ["--configfile", tmp_path / "grid.json", "--config", "only=pelvic"]
+    words += ["--configfile", tmp_path / "grid.json", "--config", "only=tiny"]
     monkeypatch.chdir(tmp_path)  # its own files
     with pytest.raises(SystemExit) as ended:
         snakemake([str(word) for word in words])
