@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["whole_file", "write_whole"]
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary name beside the file, with its ending, to write to; renamed when the block ends well, so that nobody
+    ever sees half a file.
+
+    Folders on the way are made, an older file is replaced, and a failure leaves nothing behind.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole_file(f"{folder}/new/a.bin") as temporary:
+        ...         _ = temporary.write_bytes(b"one")
+        ...     [file.name for file in Path(folder, "new").iterdir()]
+        ['a.bin']
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{uuid.uuid4().hex}_{target.name}")  # process ids repeat across machines
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: str | os.PathLike, text: str) -> Path:
-    """Writes text to a temporary name beside the file, then renames it: nobody ever sees half a file.
-
-    Folders on the way are made, an older file is replaced, and a failure leaves nothing behind. Lines end as they do in
-    the text, on every system.
+    """Writes text by :func:`whole_file`. Lines end as they do in the text, on every system.
 
     Example:
         >>> import tempfile
@@ -21,12 +45,6 @@ def write_whole(path: str | os.PathLike, text: str) -> Path:
         ...     write_whole(f"{folder}/new/a.txt", "one").read_text()
         'one'
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{uuid.uuid4().hex}_{target.name}")  # process ids repeat across machines
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return Path(path)

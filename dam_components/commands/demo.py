@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pandas as pd
 
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.data import pelvic_spacing, write_pelvic_dataset
+from dam_components.files import write_whole
 from dam_components.report import draw_case, save_figure, summarise
 
 __all__ = ["demo"]
@@ -86,10 +86,7 @@ def write_setup(folder: Path, patients: Path, seed: int, epochs: int) -> Path:
         "seed": seed,
     }
     file = folder / "demo.json"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-        Path(partial, file.name).write_text(json.dumps(setup, indent=4) + "\n", encoding="utf-8")
-        os.replace(Path(partial, file.name), file)
-    return file
+    return write_whole(file, json.dumps(setup, indent=4) + "\n")
 
 
 def dice_table(rows: pd.DataFrame) -> str:

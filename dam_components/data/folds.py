@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,6 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 from monai.data import load_decathlon_datalist
 from sklearn.model_selection import KFold, ShuffleSplit
+
+from dam_components.files import write_whole
 
 __all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
 
@@ -89,6 +90,7 @@ def write_folds(
         The folds, as ``read_folds`` reads them.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     written = write_folds(f"{folder}/folds.json", ["a", "b", "c"], folds=3, validation=1)
         ...     written == read_folds(f"{folder}/folds.json", ["a", "b", "c"])
@@ -96,11 +98,7 @@ def write_folds(
     """
     splits = make_folds(cases, folds, validation, seed)
     content = {"seed": seed, "folds": folds, "validation": validation, "cases": sorted(cases), "splits": splits}
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as partial:
-        Path(partial, path.name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(Path(partial, path.name), path)
+    write_whole(file, json.dumps(content, indent=1) + "\n")
     return splits
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dam_components.data.pelvic_anatomy import Subject, label_organs, paint_background, paint_organs, shape_organs
 from dam_components.data.pelvic_canvas import Canvas
 from dam_components.data.pelvic_scanner import SCANNERS, acquire
+from dam_components.files import write_whole
 
 __all__ = ["pelvic_spacing", "synthesize_pelvic", "write_pelvic_dataset"]
 
@@ -153,8 +154,7 @@ def write_pelvic_dataset(
             "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
             "test": [],
         }
-        Path(partial, "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(Path(partial, "dataset.json"), index_file)
+        write_whole(index_file, json.dumps(content, indent=1) + "\n")
     return folder
 
 

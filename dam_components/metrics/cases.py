@@ -15,6 +15,7 @@ from monai.metrics import compute_dice, get_mask_edges
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
+from dam_components.files import whole_file
 from dam_components.metrics.regions import axial_thirds
 from dam_components.metrics.volume import check_spacing, relative_volume_difference_percent, volume_ml
 
@@ -167,16 +168,10 @@ def write_cases_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, An
     for number, row in enumerate(rows):
         if set(row) != set(columns):
             raise ValueError(f"row {number} for {target} must have the columns {columns}, got {list(row)}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([_cell(row[column]) for column in columns] for row in rows)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row[column]) for column in columns] for row in rows)
 
 
 def _cell(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from monai.data import CacheDataset
 from monai.transforms import Compose
 from monai.utils import set_determinism
 
+from dam_components.files import whole_file
 from dam_components.metrics import case_confidence
 from dam_components.report.confidence_evidence import gather_case
 from dam_components.report.doubt_scores import Segmentation, Segmenter, make_scores
@@ -125,9 +125,8 @@ class BundleLearner:
         parser = self.train(labelled, seed, start_from)
         if self.warm_start:
             for network, file in zip(("network", "confidence_network"), _weight_files(save_to), strict=True):
-                temporary = file.with_name(f".{os.getpid()}_{file.name}")
-                torch.save(parser.get_parsed_content(network).state_dict(), temporary)
-                os.replace(temporary, file)
+                with whole_file(file) as temporary:
+                    torch.save(parser.get_parsed_content(network).state_dict(), temporary)
         segmenter, confidence, device = load_models(parser)
         dice = {
             case: gather_case(self._items[case], segmenter, {}, "clean", device=device, regions=()).true_dice.tolist()

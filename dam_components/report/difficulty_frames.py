@@ -12,6 +12,8 @@ from ignite.engine import Engine, Events
 from monai.inferers import Inferer
 from torch import nn
 
+from dam_components.files import whole_file
+
 __all__ = ["DifficultyFrames", "frame_epochs", "write_arrays"]
 
 
@@ -27,11 +29,8 @@ def frame_epochs(epochs: int, frames: int) -> list[int]:
 
 def write_arrays(file: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
     """Writes a compressed ``.npz``, to a temporary name first."""
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for its options
-    os.replace(temporary, path)
+    with whole_file(file) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stubs take names for its options
 
 
 class DifficultyFrames:

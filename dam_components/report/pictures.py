@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from monai.handlers import TensorBoardHandler
 
+from dam_components.files import whole_file
+
 __all__ = ["ConfidencePicture", "draw_case", "most_telling_slices", "save_figure"]
 
 KEYS = ("image", "label", "pred", "confidence")
@@ -111,12 +113,9 @@ def _colour(index: int) -> str:
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
     """Writes the figure as PNG, to a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-    os.replace(temporary, path)
-    return path
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
+    return Path(path)
 
 
 class ConfidencePicture(TensorBoardHandler):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from monai.data import NibabelWriter
+
+from dam_components.files import whole_file
 
 __all__ = ["WholeFileWriter"]
 
@@ -15,10 +15,5 @@ class WholeFileWriter(NibabelWriter):
     """MONAI's NIfTI writer for ``SaveImaged(writer=...)``: writes to a temporary name, then renames."""
 
     def write(self, filename: Any, verbose: bool = True, **kwargs: Any) -> None:
-        target = Path(filename)
-        temporary = target.with_name(f".{os.getpid()}_{target.name}")  # same ending, which decides the compression
-        try:
+        with whole_file(filename) as temporary:  # same ending, which decides the compression
             super().write(temporary, verbose=False, **kwargs)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
