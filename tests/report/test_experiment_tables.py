@@ -37,7 +37,8 @@ def test_differences_by_hand(two_seeds, make_report):
     # both signs alike in 2 of 4 patterns; one comparison, so Holm leaves it
     assert row["wilcoxon_p"] == row["holm_p"] == row["permutation_p"] == 0.5 and not row["significant"]
     page = (folder / "report.md").read_text()
-    assert "| unet | mean of organs | whole | -15.00 [-15.00, -15.00] | 0.5000 | 0.5000 | 0.5000 | no | 2 |" in page
+    mean = "| unet | mean of organs | whole | -15.00 [-15.00, -15.00] | 0.5000 | 0.5000 | 0.5000 |"
+    assert f"{mean} -15.00 to -15.00 | no | 2 |" in page
     assert "| 2 | 0 |" in page  # the seeds that both have
     other = make_report(reference="unet")
     assert pd.read_csv(other / "differences.csv")["difference"].max() == pytest.approx(0.2)  # tail: 0.50 - 0.30
@@ -99,3 +100,24 @@ def test_a_difference_that_is_called_significant_does_not_outlive_shuffled_label
     assert called(gain)
     # 0.05 of 120, a standard deviation of 0.02; called only where both tests agree, so rather fewer
     assert np.mean([called(gain * rng.choice([-1, 1], 25), i) for i in range(120)]) <= 0.1
+
+
+def test_seeds_that_disagree_are_not_called_significant():
+    def rows(ours):
+        return pd.DataFrame(
+            {"system": s, "label": "head", "region": "whole", "metric": "dice", "case": f"{i:02}", "value": v}
+            for s, level in (("hybrid", 0.8), ("ours", ours))
+            for i, v in enumerate(level + np.linspace(0, 0.01, 25) * (s == "ours"))
+        )
+
+    def table(*seeds):
+        mean = {"ours": rows(float(np.mean(seeds)))}
+        by_seed = {"ours": {seed: rows(value) for seed, value in enumerate(seeds)}}
+        return difference_table(mean, ["hybrid", "ours"], "hybrid", 2, 199, by_seed=by_seed).iloc[0]
+
+    # the cases' own part has a mean of 0.005
+    agree, disagree = table(0.81, 0.85), table(0.78, 0.88)
+    assert agree["difference"] == pytest.approx(0.035) and disagree["difference"] == pytest.approx(0.035)
+    assert (agree["seed_low"], agree["seed_high"]) == pytest.approx((0.015, 0.055))
+    assert (disagree["seed_low"], disagree["seed_high"]) == pytest.approx((-0.015, 0.085))
+    assert agree["significant"] and not disagree["significant"]
