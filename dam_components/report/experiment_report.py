@@ -12,6 +12,7 @@ import pandas as pd
 from dam_components.files import write_whole
 from dam_components.report.case_values import MEAN, case_values
 from dam_components.report.confidence_table import markdown_table
+from dam_components.report.difficulty_table import difficulty_table
 from dam_components.report.run_cells import Cell, read_metrics
 from dam_components.report.run_facts import cell_commands, fact_table, missing_cells, seeds_of
 from dam_components.report.run_settings import check_same_settings, differing_settings
@@ -36,6 +37,8 @@ NOTES = (
     "shuffled in each case. By seed: the least and the greatest mean difference of one seed. Significant: Holm p and "
     "permutation p are both below 0.05, and no seed is on the other side. The tests know the spread over cases; that "
     "over trainings is in the seeds alone.",
+    "The masks of Figure 4 at the last kept epoch, in one slice: mean (least to greatest) over cells. Attention needs "
+    "a mask that varies, and is high where S is wrong: one that does not weighs all voxels alike.",
 )
 
 
@@ -119,6 +122,11 @@ def write_report(
         text += _differences(differences, MEAN if len(labels) > 1 else labels[0], seeds)
     else:
         text.append(f"None: there must be finished cells of {reference} and of another system.")
+
+    masks = difficulty_table(done, systems) if pictures else pd.DataFrame()
+    if len(masks):
+        files["difficulty.csv"] = masks
+        text += ["## What the attention sees", markdown_table(masks), NOTES[2]]
 
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in files.items():

@@ -77,7 +77,7 @@ def difference_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _mean_difference(values: pd.DataFrame, measure: tuple[str, str, str], system: str, reference: str) -> float:
+def _mean_difference(values: pd.DataFrame, measure: tuple[Any, Any, Any], system: str, reference: str) -> float:
     part = values[(values[["label", "region", "metric"]] == measure).all(axis=1)]
     wide = part.pivot(index="case", columns="system", values="value")
     return float((wide[system] - wide[reference]).mean())
