@@ -28,6 +28,7 @@ from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_thirds
 from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
+from dam_components.metrics.shared_errors import shared_errors
 from dam_components.metrics.structure_zone import structure_zone
 from dam_components.metrics.volume import (
     absolute_volume_difference_percent,
@@ -70,6 +71,7 @@ __all__ = [
     "predicted_dice",
     "promise12_score",
     "relative_volume_difference_percent",
+    "shared_errors",
     "softmax_doubt",
     "structure_zone",
     "temperature_doubt",

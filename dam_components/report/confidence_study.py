@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
-from dam_components.metrics import DiceCalibration, fit_temperature
+from dam_components.metrics import DiceCalibration, fit_temperature, shared_errors
 from dam_components.networks import load_weights
 from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.report.confidence_files import describe_machine, shell_command, write_study
@@ -109,12 +110,13 @@ def confidence(
             "leave temperature out of --rivals, or let folds#validation hold cases",
         )
         temperature = validation_temperature(cases, segmenter, device, seed)
+    others = [load_weights(copy.deepcopy(segmenter.network), path).to(device).eval() for path in members]
     scores = make_scores(
         names,
         segmenter,
         to_confidence,
         temperature,
-        [load_weights(copy.deepcopy(segmenter.network), path).to(device).eval() for path in members],
+        others,
         [int(axis) for axis in comma_words(flip_axes)],
         seed=seed,
     )
@@ -122,10 +124,13 @@ def confidence(
 
     clean: list[CaseEvidence] = []
     spoilt: list[CaseEvidence] = []
+    errors: list[tuple[int, int]] = []
     for item in study_cases(parser.get_parsed_content("validate#dataset"), limit, "confidence"):
         if not clean:  # the first passes are slower than the rest
             gather_case(item, segmenter, cheap, "warm-up", band_mm, device)
         clean.append(gather_case(item, segmenter, scores, "clean", band_mm, device))
+        if others:
+            errors.append(case_shared_errors(item, segmenter, others, device))
         for spoil in spoilers:
             spoilt.append(gather_case(spoil(item), segmenter, cheap, spoil.kind, band_mm, device, regions=()))
     if learnt is not None:
@@ -141,6 +146,7 @@ def confidence(
         "band": f"{band_mm:g} mm on each side of a surface of label or prediction",
         "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
         **({"temperature": f"{temperature:.4f}"} if "temperature" in names else {}),
+        **({"errors": shared_words(errors)} if others else {}),
         **({CALIBRATED: f"by {file.name}, {interval_words(learnt)}"} if learnt is not None else {}),
         "machine": describe_machine(device),
     }
@@ -162,6 +168,23 @@ def validation_temperature(
         logits.append(torch.as_tensor(voxels)[kept])
         labels.append(torch.as_tensor(item["label"]).flatten().long().cpu()[kept])
     return fit_temperature(torch.cat(logits), torch.cat(labels))
+
+
+def case_shared_errors(
+    item: Mapping[Any, Any], segmenter: Segmenter, others: Sequence[nn.Module], device: torch.device | str
+) -> tuple[int, int]:
+    """Of a preprocessed case: S's wrong voxels, and those that all other networks call the same; see
+    :func:`~dam_components.metrics.shared_errors`."""
+    image = torch.as_tensor(item["image"])[None].float().to(device)
+    called, *repeats = (segmenter(image, network).argmax(1) for network in (segmenter.network, *others))
+    return shared_errors(called, torch.as_tensor(item["label"]).long().to(device), repeats)
+
+
+def shared_words(errors: Sequence[tuple[int, int]]) -> str:
+    """What the report says of the errors that networks share, over all cases."""
+    wrong, shared = (sum(counts) for counts in zip(*errors, strict=True))
+    share = shared / max(wrong, 1)
+    return f"{share:.1%} of S's {wrong} wrong voxels are called the same by every network of the ensemble"
 
 
 def interval_words(calibration: DiceCalibration) -> str:

@@ -4,13 +4,19 @@ import os
 import pandas as pd
 import pytest
 import torch
+from monai.inferers import SimpleInferer
 
 from dam_components.data import HARD_KINDS, write_pelvic_dataset
 from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_files import shell_command
-from dam_components.report.confidence_study import confidence, validation_temperature
-from dam_components.report.doubt_scores import SCORES
+from dam_components.report.confidence_study import (
+    case_shared_errors,
+    confidence,
+    shared_words,
+    validation_temperature,
+)
+from dam_components.report.doubt_scores import SCORES, Segmenter
 from dam_components.report.study_setup import named_entries, read_bundle
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
@@ -42,6 +48,21 @@ def study(tmp_path_factory):
     }
 
 
+def test_errors_that_networks_share():
+    bias = [torch.nn.Conv3d(1, 2, 1) for _ in range(2)]
+    for network, favoured in zip(bias, (0, 1), strict=True):  # calls one class everywhere
+        torch.nn.init.zeros_(network.weight)
+        network.bias.data = torch.eye(2)[favoured]
+    label = torch.zeros(1, 2, 2, 2)
+    label[0, 0] = 1  # half of the volume, which S, calling 0, gets wrong
+    item = {"image": torch.rand(1, 2, 2, 2), "label": label}
+    segmenter = Segmenter(bias[0], SimpleInferer())
+    assert case_shared_errors(item, segmenter, [bias[0]], "cpu") == (4, 4)
+    assert case_shared_errors(item, segmenter, bias, "cpu") == (4, 0)
+    assert shared_words([(4, 4), (4, 2)]).startswith("75.0% of S's 8 wrong voxels")
+    assert shared_words([(0, 0)]).startswith("0.0% of S's 0")
+
+
 def test_command_writes_its_files(study, tmp_path, capsys):
     other = os.path.join(os.path.dirname(study["weights"]), "other.pt")
     confidence(**study, output_dir=str(tmp_path), hard="true", ensemble=other)
@@ -52,6 +73,8 @@ def test_command_writes_its_files(study, tmp_path, capsys):
         "confidence.md",
         "confidence.png",
     ]
+    page = (tmp_path / "confidence.md").read_text()
+    assert "wrong voxels are called the same by every network of the ensemble" in page
     table = pd.read_csv(tmp_path / "confidence.csv")
     assert [*zip(table["region"], table["score"], strict=True)] == [(r, s) for r in ("band", "volume") for s in SCORES]
     for measure in ("auroc", "aupr", "aurc", "ece"):
