@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import inference, losses, pipeline, scaling, step, time_to_dice
+from benchmarks import inference, losses, pipeline, run_all, scaling, step, time_to_dice
 from benchmarks.bundle_parts import bundle_parts
 from benchmarks.memory import peak_mb
 from benchmarks.pairing import interleave, ratio_columns
@@ -129,3 +129,30 @@ def test_tables_are_written(tmp_path):
     assert "| a | 0.5000 |" in (tmp_path / "step.md").read_text()
     assert pd.read_csv(tmp_path / "step.csv")["seconds"].tolist() == [0.5]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step.csv", "step.md"]
+
+
+def test_one_call_runs_all_and_names_what_failed(monkeypatch, tmp_path, capsys):
+    calls = {}
+
+    def stand_in(name):
+        def main(**options):
+            calls[name] = options
+            if name == "losses":
+                raise RuntimeError("no memory")
+
+        return main
+
+    names = ("losses", "step", "inference", "pipeline", "scaling", "time_to_dice")
+    for name in names:
+        monkeypatch.setattr(getattr(run_all, name), "main", stand_in(name))
+    with pytest.raises(SystemExit, match="failed: losses"):
+        run_all.main(str(tmp_path), device="cpu", rounds=30)
+    assert tuple(calls) == names
+    assert "no memory" in capsys.readouterr().err
+    assert calls["step"] == {"rounds": 30, "output_dir": str(tmp_path), "device": "cpu", "threads": 1}
+
+    calls.clear()
+    monkeypatch.setattr(run_all.losses, "main", lambda **options: None)
+    run_all.main(str(tmp_path), device="cuda", threads=2, budget_s=0)
+    assert calls["inference"]["volume"] == (256, 256, 160) and calls["inference"]["amp"]
+    assert calls["step"]["output_dir"] == str(tmp_path / "cuda") and "time_to_dice" not in calls
