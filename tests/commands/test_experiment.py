@@ -243,8 +243,28 @@ def test_the_command_line_hands_json_on(text, message, options):
         fire.Fire(COMMANDS, command=["experiment", *(f"--{name}={value}" for name, value in asked.items())])
 
 
+def dry_run(grid, runs, folder, capfd):
+    """What Snakemake would do for a grid, in a folder of its own."""
+    (folder / "grid.json").write_text(json.dumps({"runs": str(runs), "grids": {"tiny": grid}}))
+    words = ["--snakefile", Path(__file__).parents[2] / "experiments" / "Snakefile", "--dry-run", "--cores", "1"]
+    words += ["--printshellcmds", "--configfile", folder / "grid.json", "--config", "only=tiny"]
+    with pytest.raises(SystemExit) as ended:
+        snakemake([str(word) for word in words])
+    text = "".join(capfd.readouterr())
+    assert ended.value.code == 0, text
+    return text
+
+
+def test_the_grid_makes_its_synthetic_data(options, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "made"
+    grid = {"data": "pelvic", "dataset_dir": str(made), "synthesize": {"cases": 10, "shape": [16, 16, 8]}}
+    grid |= {"systems": ["unet"], "test_folds": [0], "seeds": [0], "overrides": json.loads(options["overrides"])}
+    assert "--system unet --data pelvic" in dry_run(grid, tmp_path / "runs", tmp_path, capfd)
+    assert len(json.loads((made / "dataset.json").read_text())["training"]) == 10
+
+
 def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_path, monkeypatch, capfd):
-    project = Path(__file__).parents[2]
     grid = {
         "data": "pelvic",
         "dataset_dir": options["dataset_dir"],
@@ -255,13 +275,7 @@ def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_pat
         "validation": 1,
         "overrides": json.loads(options["overrides"]),
     }
-    (tmp_path / "grid.json").write_text(json.dumps({"runs": options["runs"], "grids": {"tiny": grid}}))
-    words = ["--snakefile", project / "experiments" / "Snakefile", "--dry-run", "--cores", "1", "--printshellcmds"]
-    words += ["--configfile", tmp_path / "grid.json", "--config", "only=tiny"]
     monkeypatch.chdir(tmp_path)  # its own files
-    with pytest.raises(SystemExit) as ended:
-        snakemake([str(word) for word in words])
-    text = "".join(capfd.readouterr())
-    assert ended.value.code == 0, text
+    text = dry_run(grid, options["runs"], tmp_path, capfd)
     assert "-m dam_components experiment --system unet --data pelvic" in text
     assert "--system proposed" not in text  # done.json of the finished cell is where the grid looks for it
