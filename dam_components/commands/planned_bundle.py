@@ -33,7 +33,7 @@ COPIED = (  # overlays that hold nothing of a task
 )
 FLIPS = "flips.json"  # only where training flips
 CHANGED = ("train.json", "inference.json", "metadata.json")
-SHARED = ("spacing", "patch_size", "strides", "channels", "overlap")
+SHARED = ("spacing", "patch_size", "strides", "channels", "overlap", "largest_component")
 TRAINING = ("batch_size", "patches_per_case", "rotation", "epochs", "val_interval", "folds")
 
 

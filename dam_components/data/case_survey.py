@@ -15,6 +15,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
 from monai.utils import optional_import
+from scipy import ndimage
 
 from dam_components.data.dataset_layouts import CaseFiles
 from dam_components.data.finding import Finding
@@ -29,7 +30,8 @@ ITK_SUFFIXES = (".mhd", ".mha")
 class CaseSurvey:
     """One case's numbers. Axes run to the right, the front and the head, as after the bundle's ``Orientationd``.
 
-    ``inside`` and ``outside`` are voxels drawn from the structures and from the background, ``(channels, n)``.
+    ``largest_piece`` is the share of each structure's voxels that lie in its largest connected piece. ``inside`` and
+    ``outside`` are voxels drawn from the structures and from the background, ``(channels, n)``.
     """
 
     name: str
@@ -38,6 +40,7 @@ class CaseSurvey:
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     label_voxels: dict[int, int]
+    largest_piece: dict[int, float]
     inside: np.ndarray
     outside: np.ndarray
     content: str
@@ -97,6 +100,7 @@ def survey_case(case: CaseFiles, seed: int = 0) -> tuple[CaseSurvey | None, list
         shape=shape,
         spacing_mm=spacing,
         label_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True)},
+        largest_piece={int(v): _largest_piece(np.asarray(label[0]) == v) for v in values if v > 0},
         inside=_draw(voxels, foreground, draw),
         outside=_draw(voxels, ~foreground, draw),
         content=hashlib.blake2b(voxels.tobytes() + repr(voxels.shape).encode(), digest_size=16).hexdigest(),
@@ -161,6 +165,13 @@ def _in_ras(volume: MetaTensor) -> tuple[tuple[int, ...], tuple[float, ...]]:
     order = np.argsort(axes)
     spacing = np.asarray(volume.pixdim, float)
     return tuple(int(volume.shape[1 + a]) for a in order), tuple(round(float(spacing[a]), 6) for a in order)
+
+
+def _largest_piece(mask: np.ndarray) -> float:
+    """The share of a mask's voxels in its largest piece; voxels that share a corner are connected, as
+    ``LargestComponentd`` has it."""
+    pieces, _ = ndimage.label(mask, structure=np.ones([3] * mask.ndim))
+    return float(np.bincount(pieces.ravel())[1:].max() / np.count_nonzero(mask))
 
 
 def _draw(image: np.ndarray, mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -50,12 +50,13 @@ def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan
         "",
         f"Coarsest over finest spacing: {fingerprint.anisotropy:g}.",
         "",
-        "| label | share of the voxels | cases |",
-        "|---|---|---|",
+        "| label | share of the voxels | cases | in one piece, at least |",
+        "|---|---|---|---|",
     ]
     for value, share in fingerprint.label_share.items():
         name = fingerprint.label_names.get(value, "background")
-        lines.append(f"| {value} {name} | {share:.4%} | {fingerprint.label_cases[value]} |")
+        piece = f"{fingerprint.largest_piece[value]:.1%}" if value in fingerprint.largest_piece else ""
+        lines.append(f"| {value} {name} | {share:.4%} | {fingerprint.label_cases[value]} | {piece} |")
     lines += ["", "| intensity | 0.5 % | median | 99.5 % | mean | sd |", "|---|---|---|---|---|---|"]
     for place, channels in (("in the structures", fingerprint.inside), ("background", fingerprint.outside)):
         for name, channel in zip(fingerprint.channel_names, channels, strict=False):

@@ -55,6 +55,7 @@ class Fingerprint:
         shape: voxels of each case.
         label_share: share of all voxels, by label's index; background is 0.
         label_cases: how many cases hold the label.
+        largest_piece: the least share of a structure that lies in one connected piece, over the cases that hold it.
         anisotropy: coarsest over finest median spacing.
         inside: intensities of each channel in the structures, over all cases.
         outside: likewise in the background.
@@ -68,6 +69,7 @@ class Fingerprint:
     shape: list[list[int]]
     label_share: dict[str, float]
     label_cases: dict[str, int]
+    largest_piece: dict[str, float]
     anisotropy: float
     inside: list[Intensity]
     outside: list[Intensity]
@@ -108,6 +110,11 @@ def make_fingerprint(
         shape=[list(survey.shape) for survey in surveys],
         label_share={str(value): round(count / total, 8) for value, count in counts.items()},
         label_cases={str(v): sum(v in s.label_voxels for s in surveys) for v in (0, *label_names)},
+        largest_piece={
+            str(v): round(min(s.largest_piece[v] for s in surveys if v in s.largest_piece), 6)
+            for v in label_names
+            if any(v in s.largest_piece for s in surveys)
+        },
         anisotropy=round(float(medians.max() / medians.min()), 4),
         inside=[Intensity.of(channel) for channel in inside],
         outside=[Intensity.of(channel) for channel in outside if channel.size],

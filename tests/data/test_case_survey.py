@@ -29,8 +29,20 @@ def test_numbers(case, arrays):
     assert findings == []
     assert (found.channels, found.shape, found.spacing_mm) == (1, (8, 8, 6), (1, 1, 1))
     assert found.label_voxels == {0: 384 - 18, 1: 18}  # the block is 3 x 3 x 2
+    assert found.largest_piece == {1: 1.0}
     np.testing.assert_array_equal(np.sort(found.inside[0]), np.sort(image[label > 0]))
     assert found.outside.shape == (1, 384 - 18)
+
+
+def test_the_largest_piece_of_each_structure(tmp_path, save):
+    label = np.zeros((6, 6, 6))
+    label[0:3, 0, 0] = 1  # three voxels in a row
+    label[3, 1, 1] = 1  # touches the row at a corner
+    label[5, 5, 5] = 1  # alone
+    label[0, 5, 0] = 2
+    files = (save(tmp_path / "a.nii.gz", np.random.default_rng(0).random((6, 6, 6))),)
+    found, findings = survey(CaseFiles("a", files, save(tmp_path / "a_label.nii.gz", label)))
+    assert findings == [] and found.largest_piece == {1: 0.8, 2: 1.0}
 
 
 def test_axes_are_right_front_head(tmp_path, save, arrays):

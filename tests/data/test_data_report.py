@@ -21,7 +21,7 @@ def test_reports_hold_findings_fingerprint_and_plan(decathlon):
         "- warning: a is bad: mend it\n- note: b is odd\n",
         "| spacing, mm | 1 x 1 x 1 | 1 x 1 x 1 | 1 x 1 x 1 |",
         "| voxels | 8 x 8 x 6 |",
-        "| 1 block | 4.6875% | 4 |",
+        "| 1 block | 4.6875% | 4 | 100.0% |",
         "| MRI, in the structures |",
         "| patch_size | [8, 8, 6] |",
     ):

@@ -9,9 +9,10 @@ from dam_components.data.case_survey import CaseSurvey
 from dam_components.data.fingerprint import Intensity, make_fingerprint
 
 
-def survey(inside, spacing=(1, 1, 3), labels=None, outside=((0.0,),)):
-    inside, outside = np.array(inside, float), np.array(outside, float)
-    return CaseSurvey("a", "a.nii", len(inside), (4, 4, 2), spacing, labels or {0: 24, 1: 8}, inside, outside, "hash")
+def survey(inside, spacing=(1, 1, 3), labels=None, outside=((0.0,),), pieces=None):
+    inside, outside, labels = np.array(inside, float), np.array(outside, float), labels or {0: 24, 1: 8}
+    pieces = pieces or {label: 1.0 for label in labels if label}
+    return CaseSurvey("a", "a.nii", len(inside), (4, 4, 2), spacing, labels, pieces, inside, outside, "hash")
 
 
 def test_by_hand():
@@ -25,6 +26,12 @@ def test_by_hand():
     assert found.inside == [Intensity(low=0.04, median=3, high=5.96, mean=3, sd=2)]
     assert found.outside == [Intensity(0, 0, 0, 0, 0)]
     assert json.loads(json.dumps(found.as_json()))["inside"][0]["sd"] == 2
+
+
+def test_the_most_scattered_case_counts():
+    labels = {0: 20, 1: 8, 2: 4}
+    cases = [survey([[1.0]], labels=labels, pieces={1: 0.75, 2: 1.0}), survey([[1.0]])]  # 2 is in the first case alone
+    assert make_fingerprint(cases, ["MRI"], {1: "a", 2: "b", 3: "none"}).largest_piece == {"1": 0.75, "2": 1.0}
 
 
 @pytest.mark.parametrize(

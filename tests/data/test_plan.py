@@ -21,6 +21,7 @@ def fingerprint(**changes):
         shape=[[36, 50, 35]] * 100,
         label_share={"0": 0.9, "1": 0.1},
         label_cases={"0": 100, "1": 100},
+        largest_piece={"1": 1.0},
         anisotropy=1.0,
         inside=[SOFT],
         outside=[SOFT],
@@ -44,6 +45,13 @@ def test_a_set_of_thick_slices():
     plan = make_plan(fingerprint(spacing_mm=[[1.25, 1.25, 3.0]] * 100, shape=[[160, 160, 28]] * 100))
     assert plan.strides == [[2, 2, 1], 2, 2] and plan.rotation == [0, 0, 0.26]
     assert (plan.batch_size, plan.patches_per_case) == (1, 2)
+
+
+def test_structures_of_one_piece_in_every_case_are_kept_in_one_piece():
+    assert make_plan(fingerprint()).largest_component == [1]
+    labels = {"1": "organ", "2": "lesions", "3": "nearly one piece", "4": "in no case"}
+    plan = make_plan(fingerprint(label_names=labels, largest_piece={"1": 0.5, "2": 0.9899, "3": 0.99}))
+    assert plan.largest_component == [3]
 
 
 def test_patch_voxels_is_heeded():
