@@ -88,13 +88,17 @@ def write_planned_bundle(
 
 
 def put_in_train(config: dict[str, Any], dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan) -> None:
-    """The values of the task's symbols, and what no symbol stands for: normalisation, flips, cache."""
+    """The values of the task's symbols, and what no symbol stands for: normalisation, flips, kept weights, cache."""
     config["_task_"] = f"planned for {dataset.name}, see docs/data_report.md"
     _put_symbols(config, dataset, fingerprint, plan, (*SHARED, *TRAINING))
     _put_normalization(config["train"]["preprocessing_transforms"], plan.ct)
     if not plan.flip:
         transforms = config["train"]["random_transforms"]
         transforms[:] = [entry for entry in transforms if entry["_target_"] != "RandFlipd"]
+    if plan.keep_last:
+        for handler in config["train"]["handlers"]:
+            if handler["_target_"].endswith(".FinalSaver"):
+                handler["unless"] = None
     if plan.cache_rate < 1:
         for section in ("train", "validate"):
             config[section]["dataset"]["cache_rate"] = plan.cache_rate

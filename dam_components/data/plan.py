@@ -23,6 +23,8 @@ overlap        half a patch
 largest piece  of what is called a structure only the largest connected piece is kept, if in every case that has the
                structure 99 % of it are one piece. nnU-Net finds this out by validation, which costs a training
 epochs         as many as make 5000 steps, 20 to 500; validation about 20 times
+weights        the last epoch's, as nnU-Net keeps them, where fewer than 10 cases validate: so few choose little but
+               luck. Else those of the best validation
 folds          five (fewer if there are fewer cases), a tenth of the cases validates
 cache          the share of the cases that ``cache_gb`` hold in memory
 ============== ======================================================================================================
@@ -45,6 +47,7 @@ STEPS = 5000
 ROTATION = 0.26  # 15 degrees
 SIDES = ("left", "right")
 ONE_PIECE = 0.99
+FEW_TO_CHOOSE_BY = 10
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Plan:
     largest_component: list[int]
     epochs: int
     val_interval: int
+    keep_last: bool
     folds: dict[str, int]
     cache_rate: float
     ct: CtRange | None
@@ -123,6 +127,7 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
         largest_component=[int(v) for v, share in fingerprint.largest_piece.items() if share >= ONE_PIECE],
         epochs=epochs,
         val_interval=max(1, epochs // 20),
+        keep_last=validation < FEW_TO_CHOOSE_BY,
         folds={"fold": 0, "folds": folds, "validation": validation, "seed": 0},
         cache_rate=min(1.0, math.floor(100 * cache_gb / (case_gb * cases)) / 100),
         ct=_ct_range(fingerprint) if fingerprint.ct else None,

@@ -71,16 +71,16 @@ class FinalSaver(CheckpointSaver):
         save_dir: folder.
         save_dict: one entry: the network.
         final_filename: the file's name.
-        unless: the handler that writes the best network under the same name.
+        unless: the handler that writes the best network under the same name; ``None`` writes the last one over it.
     """
 
-    def __init__(self, save_dir: str, save_dict: dict, final_filename: str, unless: BestSaver) -> None:
+    def __init__(self, save_dir: str, save_dict: dict, final_filename: str, unless: BestSaver | None) -> None:
         super().__init__(save_dir, save_dict, save_final=True, final_filename=final_filename)
         self._final_checkpoint.save_handler = _FixedName(save_dir, final_filename)  # type: ignore[union-attr]
         self.unless = unless
 
     def completed(self, engine: Engine) -> None:
-        if not self.unless.has_saved:
+        if self.unless is None or not self.unless.has_saved:
             super().completed(engine)
 
     def exception_raised(self, engine: Engine, e: Exception) -> None:

@@ -71,6 +71,8 @@ def test_the_plan_stands_in_the_configurations(made):
         assert config["patch_size"] == [24, 24, 8]
         assert config["channels"] == [16, 32, 64]
         assert config["largest_component"] == [1, 2]  # blocks, each in one piece
+    savers = [handler for handler in train["train"]["handlers"] if handler["_target_"].endswith("FinalSaver")]
+    assert [saver["unless"] for saver in savers] == [None, None]  # one case validates: the last weights are kept
     assert train["folds"] == {"fold": 0, "folds": 5, "validation": 1, "seed": 0}
     assert not [t for t in train["train"]["random_transforms"] if t["_target_"] == "RandFlipd"]  # a label has a side
     assert not (made / "configs" / "flips.json").exists()

@@ -38,6 +38,7 @@ def test_an_isotropic_set():
     assert plan.folds == {"fold": 0, "folds": 5, "validation": 10, "seed": 0}
     # 100 - 20 - 10 cases train: 70 // 3 = 23 steps an epoch, 5000 / 23 = 217 epochs, a twentieth is 10
     assert (plan.epochs, plan.val_interval) == (217, 10)
+    assert not plan.keep_last and make_plan(fingerprint(cases=94)).keep_last  # 10 and 9 cases validate
     assert plan.ct is None and plan.flip and plan.cache_rate == 1
 
 

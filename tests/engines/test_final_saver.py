@@ -8,7 +8,7 @@ from torch import nn
 from dam_components.engines import BestSaver, FinalSaver
 
 
-def run(folder, validate: bool, fail: bool = False):
+def run(folder, validate: bool, fail: bool = False, last: bool = False):
     """A training of one iteration that sets the weight to 2, validated first at weight 1."""
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 1.0)
@@ -26,7 +26,7 @@ def run(folder, validate: bool, fail: bool = False):
     trainer = Engine(step)
     if validate:
         trainer.add_event_handler(Events.STARTED, lambda: validator.run([0]))
-    FinalSaver(str(folder), {"model": network}, "model.pt", unless=best).attach(trainer)
+    FinalSaver(str(folder), {"model": network}, "model.pt", unless=None if last else best).attach(trainer)
     trainer.run([0])
 
 
@@ -42,6 +42,11 @@ def test_without_validation_the_final_network_is_written(tmp_path):
 def test_the_best_network_of_a_validation_stays(tmp_path):
     run(tmp_path, validate=True)
     assert saved(tmp_path) == 1
+
+
+def test_the_last_network_is_written_over_the_best_where_that_is_asked_for(tmp_path):
+    run(tmp_path, validate=True, last=True)
+    assert saved(tmp_path) == 2
 
 
 def test_a_failed_training_leaves_no_network(tmp_path):
