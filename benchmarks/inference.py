@@ -53,7 +53,7 @@ def variants(
     nibabel.save(nibabel.Nifti1Image(np.zeros(tuple(volume), np.uint8), np.eye(4)), file)
     image = MetaTensor(torch.randn(1, 1, *volume).to(problem.device), meta={"filename_or_obj": str(file)})
     inferer = SlidingWindowInferer(problem.patch, windows, overlap, mode="gaussian")
-    confident = ConfidenceMapd("pred", D, inferer=inferer)
+    confident = ConfidenceMapd("pred", D, inferer=inferer, amp=problem.amp)
     names = {str(index): f"structure {index}" for index in range(1, problem.classes)}
     report = CaseReportd("pred", names, output_dir=output_dir)
     picture = ReviewPictured("pred", names, output_dir=output_dir)
@@ -66,8 +66,7 @@ def variants(
 
     def with_confidence() -> dict:
         probabilities = segment(S)
-        with torch.autocast(problem.device, enabled=problem.amp):
-            data = confident({"pred": probabilities[0], "image": image[0]})
+        data = confident({"pred": probabilities[0], "image": image[0]})
         return {**data, "pred": MetaTensor(probabilities[0], meta=image.meta)}
 
     def with_report() -> dict:

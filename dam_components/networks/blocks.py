@@ -17,6 +17,7 @@ __all__ = [
     "conv_module",
     "init_xavier",
     "resize_to",
+    "smooth",
 ]
 
 
@@ -134,6 +135,34 @@ def resize_to(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return x
     mode = "bilinear" if x.ndim == 4 else "trilinear"
     return functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
+
+
+def smooth(x: torch.Tensor, axes: list[int]) -> torch.Tensor:
+    """Half of each voxel and a quarter of both neighbours, along one axis after the other; the border is repeated.
+
+    A Gaussian of standard deviation 0.7 voxels to a few percent, and n times in a row one of 0.7 times the root of n.
+    As shifted sums it is several times faster on a CPU than as a convolution, and any size goes.
+
+    Shapes: ``(B, C, ...)`` in and out.
+
+    Args:
+        x: feature maps.
+        axes: spatial axes, the first is 0.
+
+    Example:
+        >>> smooth(torch.tensor([[[0.0, 0.0, 4.0, 0.0]]]), axes=[0])
+        tensor([[[0., 1., 2., 1.]]])
+    """
+    for spatial_axis in axes:
+        axis = 2 + spatial_axis
+        last = x.shape[axis] - 1
+        total = x / 2
+        total.narrow(axis, 1, last).add_(x.narrow(axis, 0, last), alpha=0.25)
+        total.narrow(axis, 0, 1).add_(x.narrow(axis, 0, 1), alpha=0.25)
+        total.narrow(axis, 0, last).add_(x.narrow(axis, 1, last), alpha=0.25)
+        total.narrow(axis, last, 1).add_(x.narrow(axis, last, 1), alpha=0.25)
+        x = total
+    return x
 
 
 def init_xavier(network: nn.Module) -> None:

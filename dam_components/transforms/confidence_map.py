@@ -28,6 +28,7 @@ class ConfidenceMapd(MapTransform):
         output_key: where M goes.
         inferer: how D runs; ``None`` runs it over the whole volume at once.
         device: where D runs; ``None``: where P̂ is.
+        amp: D's convolutions in mixed precision, as S's are where S runs so.
         allow_missing_keys: pass data without probabilities on untouched.
 
     Raises:
@@ -49,6 +50,7 @@ class ConfidenceMapd(MapTransform):
         output_key: str = "confidence",
         inferer: Inferer | None = None,
         device: str | torch.device | None = None,
+        amp: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -59,6 +61,7 @@ class ConfidenceMapd(MapTransform):
         self.output_key = output_key
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.device = device
+        self.amp = amp
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         result = dict(data)
@@ -80,7 +83,8 @@ class ConfidenceMapd(MapTransform):
             )
         device = p.device if self.device is None else torch.device(self.device)
         network = self.network.to(device).eval()
-        map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
+        with torch.autocast(device.type, enabled=self.amp):
+            map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
         map_ = map_[0] if single else map_
         if isinstance(image, MetaTensor):
             # the image's history is what Invertd undoes
