@@ -78,7 +78,7 @@ class ConfidenceNet(ConfidenceTrunk):
         """What the first convolution sees: P̂, the image, log-probabilities and largest logit, and zeros to fill up."""
         if self.log_probabilities:
             return self.filled(confidence_features(x, self.num_classes, self.use_image))
-        return self.filled(x if self.use_image else x[:, : self.num_classes])
+        return self.filled([x if self.use_image else x[:, : self.num_classes]])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.check(x)
@@ -95,14 +95,14 @@ def padding_as_background(x: torch.Tensor, num_classes: int) -> torch.Tensor:
     return torch.cat([x[:, :1] + nothing.to(x.dtype), x[:, 1:]], dim=1)
 
 
-def confidence_features(x: torch.Tensor, num_classes: int, image: bool = True) -> torch.Tensor:
-    """P̂, the image, log-probabilities and largest logit, of D's input ``torch.cat([P̂, X], 1)``: ``(B, channels, ...)``.
+def confidence_features(x: torch.Tensor, num_classes: int, image: bool = True) -> list[torch.Tensor]:
+    """P̂ and X as they are, log-probabilities, largest logit, each ``(B, channels, ...)``, of ``torch.cat([P̂, X], 1)``.
 
     The last two are scaled by 0.2, which keeps their values near the image's."""
     probabilities = x[:, :num_classes]
     logarithms = 0.2 * probabilities.float().clamp(1e-6, 1 - 1e-6).log()
     own = 0.2 * largest_logit(probabilities)
-    return torch.cat([x if image else probabilities, logarithms.to(x.dtype), own.to(x.dtype)], dim=1)
+    return [x if image else probabilities, logarithms.to(x.dtype), own.to(x.dtype)]
 
 
 def largest_logit(probabilities: torch.Tensor) -> torch.Tensor:

@@ -71,10 +71,10 @@ class ConfidenceTrunk(nn.Module):
         if x.shape[1] != self.in_channels:
             raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
 
-    def filled(self, features: torch.Tensor) -> torch.Tensor:
+    def filled(self, features: list[torch.Tensor]) -> torch.Tensor:
         """The features, and zeros to fill up."""
-        zeros = torch.zeros_like(features[:, :1]).expand([-1, self.zeros] + [-1] * (features.ndim - 2))
-        return torch.cat([features, zeros], dim=1)
+        zeros = torch.zeros_like(features[0][:, :1]).expand([-1, self.zeros] + [-1] * (features[0].ndim - 2))
+        return torch.cat(features + [zeros], dim=1)
 
     def trunk(self, x: torch.Tensor) -> torch.Tensor:
         """Filled features ``(B, ...)`` to the finest stage's feature maps, at that stage's size."""

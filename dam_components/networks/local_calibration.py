@@ -20,14 +20,14 @@ class LocalCalibrationNet(ConfidenceTrunk):
 
     .. math:: \mathrm{logit}\,M(v) = \bar\ell(v) + a(v) + \sum_n b_n(v)\,\ell_n(v) + \sum_f c_f(v)\,f(v)
 
-    :math:`\ell_n` is the logit of the probability that S's class has in P̂ smoothed n times, and :math:`\bar\ell` its mean
-    over n: a voxel that its neighbours do not bear out is likelier wrong than its own probability says. The features f
-    are each image channel's detail (what smoothing takes away) and local contrast (the root mean square of the
-    detail nearby). All of these have full resolution; the coefficients a, b and c come from a UNet whose first
-    convolution already strides, and are interpolated. So M has S's full detail, while every convolution runs on the
-    coarse grid: D costs a quarter to a half of :class:`ConfidenceNet`, and finds S's errors better. The last layer
-    starts at zero: untrained, M is :math:`\mathrm{sigmoid}(\bar\ell)`, which already beats S's softmax, and without
-    smoothing it is the softmax. With :math:`b_0` alone this would be the local temperature scaling of Ding et al. 2021.
+    :math:`\ell_n` is the logit of the probability of S's class in P̂ smoothed n times, :math:`\bar\ell` its mean over
+    n: a voxel that its neighbours do not bear out is likelier wrong than its own probability says. The features f are
+    each image channel's detail (what smoothing takes away) and local contrast (the root mean square of the detail
+    nearby). All of these have full resolution; the coefficients a, b and c come from a UNet whose first convolution
+    already strides, and are interpolated. So M has S's full detail, while every convolution runs on the coarse grid: D
+    costs less than :class:`ConfidenceNet`, and finds S's errors better. The last layer starts at zero: untrained, M is
+    :math:`\mathrm{sigmoid}(\bar\ell)`, which already beats S's softmax; with no smoothing it is the softmax. With
+    :math:`b_0` alone this would be the local temperature scaling of Ding et al. 2021.
 
     Shapes: ``torch.cat([P̂, X], 1)``, ``(B, in_channels, ...)``, to one logit a voxel ``(B, 1, ...)``. Any size goes.
 
@@ -88,13 +88,15 @@ class LocalCalibrationNet(ConfidenceTrunk):
         x = padding_as_background(x, self.num_classes)
         logits = self.called_logits(x[:, : self.num_classes].float())
         image = self.image_detail(x[:, self.num_classes :].float())
-        seen = [confidence_features(x, self.num_classes), (0.2 * logits[:, 1:]).to(x.dtype), image.to(x.dtype)]
-        coefficients = resize_to(self.head(self.trunk(self.filled(torch.cat(seen, dim=1)))).float(), x)
-        correction = (coefficients[:, 1:] * torch.cat([logits, image], dim=1)).sum(1, keepdim=True)
-        return (logits.mean(1, keepdim=True) + coefficients[:, :1] + correction).to(x.dtype)
+        seen = confidence_features(x, self.num_classes)
+        seen += [(0.2 * logits[:, 1:]).to(x.dtype), image.to(x.dtype)]
+        coefficients = resize_to(self.head(self.trunk(self.filled(seen))).float(), x)
+        shift, of_logits, of_image = coefficients.split([1, logits.shape[1], image.shape[1]], dim=1)
+        correction = (of_logits * logits).sum(1, keepdim=True) + (of_image * image).sum(1, keepdim=True)
+        return (logits.mean(1, keepdim=True) + shift + correction).to(x.dtype)
 
     def called_logits(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Logits of the probability of S's class in P̂ and in P̂ smoothed once, twice, ...: ``(B, 1 + smoothings, ...)``."""
+        """Logits of the probability of S's class in P̂ smoothed 0, 1, 2, ... times: ``(B, 1 + smoothings, ...)``."""
         largest, called = probabilities.max(1, keepdim=True)  # argmax was measured ten times slower on a CPU
         levels = [largest]
         for _ in range(self.smoothings):
