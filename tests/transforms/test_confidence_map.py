@@ -50,6 +50,16 @@ def test_a_batch_is_judged_case_by_case(shape):
         torch.testing.assert_close(item, ConfidenceMapd("pred", D)(alone)["confidence"])
 
 
+@pytest.mark.parametrize(("amp", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_d_runs_in_the_precision_asked_for_whatever_is_set_outside(amp, dtype):
+    D, data, seen = Sum(3), case(6, 5, 4), []
+    D.conv.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16, enabled=not amp):
+        confidence = ConfidenceMapd("pred", D, amp=amp)(data)["confidence"]
+    assert seen == [dtype] and confidence.dtype == torch.float32
+    torch.testing.assert_close(confidence, (1 + data["image"]).sigmoid(), atol=0.01, rtol=0)
+
+
 def test_d_is_run_in_evaluation_mode_without_gradients_and_keys_are_options():
     D = nn.Sequential(Sum(2), nn.Dropout(0.9)).train()
     data = {"p": case(6, 5)["pred"].requires_grad_(), "x": case(6, 5)["image"]}
