@@ -9,7 +9,7 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from dam_components.networks.blocks import check_strides, init_xavier, resize_to, smooth
-from dam_components.networks.confidence_net import confidence_features, padding_as_background
+from dam_components.networks.confidence_net import padding_as_background, scaled_logarithms
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
 
 __all__ = ["LocalCalibrationNet"]
@@ -86,10 +86,9 @@ class LocalCalibrationNet(ConfidenceTrunk):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.check(x)
         x = padding_as_background(x, self.num_classes)
-        logits = self.called_logits(x[:, : self.num_classes].float())
-        image = self.image_detail(x[:, self.num_classes :].float())
-        seen = confidence_features(x, self.num_classes)
-        seen += [(0.2 * logits[:, 1:]).to(x.dtype), image.to(x.dtype)]
+        probabilities, image = x[:, : self.num_classes].float(), self.image_detail(x[:, self.num_classes :].float())
+        logits = self.called_logits(probabilities)
+        seen = [x] + [part.to(x.dtype) for part in (scaled_logarithms(probabilities), 0.2 * logits, image)]
         coefficients = resize_to(self.head(self.trunk(self.filled(seen))).float(), x)
         shift, of_logits, of_image = coefficients.split([1, logits.shape[1], image.shape[1]], dim=1)
         correction = (of_logits * logits).sum(1, keepdim=True) + (of_image * image).sum(1, keepdim=True)
