@@ -1,6 +1,5 @@
 """Seeded epochs and the clean stop."""
 
-import os
 import random
 import signal
 import threading
@@ -79,7 +78,7 @@ def interruptible(build, events, times=1, handlers=None, when=ConfidenceEvents.C
 
     def interrupt():
         for _ in range(times if trainer.state.iteration == 2 else 0):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # os.kill may reach another thread, and two of them come as one
 
     trainer.add_event_handler(when, interrupt)
     for event in (Events.EPOCH_COMPLETED, Events.TERMINATE, Events.COMPLETED):
