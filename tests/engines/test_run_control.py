@@ -78,7 +78,7 @@ def interruptible(build, events, times=1, handlers=None, when=ConfidenceEvents.C
 
     def interrupt():
         for _ in range(times if trainer.state.iteration == 2 else 0):
-            signal.raise_signal(signal.SIGINT)  # os.kill may reach another thread, and two of them come as one
+            signal.raise_signal(signal.SIGINT)
 
     trainer.add_event_handler(when, interrupt)
     for event in (Events.EPOCH_COMPLETED, Events.TERMINATE, Events.COMPLETED):
@@ -97,7 +97,15 @@ def test_interrupt_ends_the_run_after_the_iteration(build, events, when):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_second_interrupt_stops_at_once(build, events):
+@pytest.fixture
+def as_in_a_terminal():
+    """A shell starts what runs in its background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_second_interrupt_stops_at_once(as_in_a_terminal, build, events):
     before = signal.getsignal(signal.SIGINT)
     trainer = interruptible(build, events, times=2)
     with pytest.raises(KeyboardInterrupt):
