@@ -47,6 +47,17 @@ def start_bundle(folder, *configs, launcher=(), **overrides):
     )
 
 
+@pytest.fixture(scope="session")
+def hippocampus():
+    """The folder of the real cases. Where there is none, what asks for it is skipped, and fails under CI."""
+    data = Path(os.environ.get("DAM_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    folder = data.resolve() / "Task04_Hippocampus"
+    if not folder.is_dir():
+        miss = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        miss(f"no real cases in {folder}: DAM_DATA names the folder that holds Task04_Hippocampus")
+    return folder
+
+
 @pytest.fixture
 def configs():
     """The bundle's folder of configurations."""

@@ -1,6 +1,5 @@
 """S, and S with its confidence, exported by MONAI's commands, agree with PyTorch on a real case; MONAI's Python API."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,20 +8,19 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, create_workflow, load, onnx_export
 
-DATA = Path(os.environ.get("DAM_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve() / "Task04_Hippocampus"
 LEGACY = {"use_trace": True, "converter_kwargs": {"dynamo": False}}  # PyTorch's older exporter, which is faster
 NETWORKS = {"network_def": LEGACY, "network_with_confidence": {}}
 
 
 @pytest.fixture(scope="module")
-def shipped():
+def shipped(hippocampus):
     """The bundle with its weights, and a real image, padded to one window."""
     root = Path(__file__).parents[2] / "bundle"
     files = [str(root / "configs" / name) for name in ("inference.json", "export_confidence.json")]
     parser = ConfigParser()
     parser.read_config(files)
     parser["bundle_root"], parser["device"] = str(root), "cpu"
-    parser["dataset_dir"] = str(sorted((DATA / "imagesTr").glob("hippocampus_*.nii.gz"))[0])
+    parser["dataset_dir"] = str(sorted((hippocampus / "imagesTr").glob("hippocampus_*.nii.gz"))[0])
     parser["preprocessing#transforms"].append(
         {"_target_": "ResizeWithPadOrCropd", "keys": "image", "spatial_size": "@patch_size"}
     )
@@ -74,12 +72,12 @@ def test_load_gives_s_with_its_weights(shipped):
         torch.testing.assert_close(S(x), expected["network_def"])
 
 
-def test_create_workflow_runs_inference(shipped, tmp_path, monkeypatch):
+def test_create_workflow_runs_inference(shipped, hippocampus, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     arguments = shipped[0]
     images = tmp_path / "images"
     images.mkdir()
-    (images / "case.nii.gz").symlink_to(sorted((DATA / "imagesTr").glob("hippocampus_*.nii.gz"))[0])
+    (images / "case.nii.gz").symlink_to(sorted((hippocampus / "imagesTr").glob("hippocampus_*.nii.gz"))[0])
     workflow = create_workflow(
         config_file=arguments["config_file"][0],
         workflow_type="infer",
