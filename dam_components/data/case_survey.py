@@ -15,10 +15,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
 from monai.utils import optional_import
-from scipy import ndimage
 
 from dam_components.data.dataset_layouts import CaseFiles
 from dam_components.data.finding import Finding
+from dam_components.metrics import largest_piece
 
 __all__ = ["SAMPLES", "CaseSurvey", "corner_shift_mm", "survey_case"]
 
@@ -100,7 +100,7 @@ def survey_case(case: CaseFiles, seed: int = 0) -> tuple[CaseSurvey | None, list
         shape=shape,
         spacing_mm=spacing,
         label_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True)},
-        largest_piece={int(v): _largest_piece(np.asarray(label[0]) == v) for v in values if v > 0},
+        largest_piece={int(v): _in_one_piece(np.asarray(label[0]) == v) for v in values if v > 0},
         inside=_draw(voxels, foreground, draw),
         outside=_draw(voxels, ~foreground, draw),
         content=hashlib.blake2b(voxels.tobytes() + repr(voxels.shape).encode(), digest_size=16).hexdigest(),
@@ -167,11 +167,9 @@ def _in_ras(volume: MetaTensor) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return tuple(int(volume.shape[1 + a]) for a in order), tuple(round(float(spacing[a]), 6) for a in order)
 
 
-def _largest_piece(mask: np.ndarray) -> float:
-    """The share of a mask's voxels in its largest piece; voxels that share a corner are connected, as
-    ``LargestComponentd`` has it."""
-    pieces, _ = ndimage.label(mask, structure=np.ones([3] * mask.ndim))
-    return float(np.bincount(pieces.ravel())[1:].max() / np.count_nonzero(mask))
+def _in_one_piece(mask: np.ndarray) -> float:
+    """The share of a mask's voxels that lie in its largest piece."""
+    return float(np.count_nonzero(largest_piece(mask)) / np.count_nonzero(mask))
 
 
 def _draw(image: np.ndarray, mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -23,6 +23,7 @@ from dam_components.metrics.dice_calibration import (
 )
 from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
 from dam_components.metrics.error_band import error_band
+from dam_components.metrics.largest_piece import largest_piece
 from dam_components.metrics.least_confident import case_confidence, least_confident_first
 from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
@@ -63,6 +64,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "fit_dice_map",
+    "largest_piece",
     "least_confident_first",
     "logit_scale",
     "metric_score",

@@ -103,7 +103,11 @@ def scaled_logarithms(probabilities: torch.Tensor) -> torch.Tensor:
     return 0.2 * probabilities.float().clamp(1e-6, 1 - 1e-6).log()
 
 
+def finite_logit(probabilities: torch.Tensor) -> torch.Tensor:
+    """Their logit, also of 0 and 1. In float32: 1 - p of a sure voxel is lost in half precision."""
+    return torch.logit(probabilities.float().clamp(1e-6, 1 - 1e-6))
+
+
 def largest_logit(probabilities: torch.Tensor) -> torch.Tensor:
-    """Logit of the largest probability, ``(B, 1, ...)``: S's own confidence. In float32: 1 - p of a sure voxel is
-    lost in half precision."""
-    return torch.logit(probabilities.float().amax(1, keepdim=True).clamp(1e-6, 1 - 1e-6))
+    """Logit of the largest probability, ``(B, 1, ...)``: S's own confidence."""
+    return finite_logit(probabilities.amax(1, keepdim=True))

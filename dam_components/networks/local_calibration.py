@@ -9,7 +9,7 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from dam_components.networks.blocks import check_strides, init_xavier, resize_to, smooth
-from dam_components.networks.confidence_net import padding_as_background, scaled_logarithms
+from dam_components.networks.confidence_net import finite_logit, padding_as_background, scaled_logarithms
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
 
 __all__ = ["LocalCalibrationNet"]
@@ -101,7 +101,7 @@ class LocalCalibrationNet(ConfidenceTrunk):
         for _ in range(self.smoothings):
             probabilities = smooth(probabilities, self.axes)
             levels.append(probabilities.gather(1, called))
-        return torch.logit(torch.cat(levels, dim=1).clamp(1e-6, 1 - 1e-6))
+        return finite_logit(torch.cat(levels, dim=1))
 
     def image_detail(self, image: torch.Tensor) -> torch.Tensor:
         """Detail and local contrast of each image channel, ``(B, 2 * channels, ...)``."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from scipy import ndimage
+
+from dam_components.metrics import largest_piece
 
 __all__ = ["LargestComponentd", "keep_largest_component"]
 
@@ -42,11 +42,10 @@ def keep_largest_component(probabilities: torch.Tensor, classes: Sequence[int]) 
     called = probabilities.argmax(0).cpu().numpy()
     result = probabilities.clone()
     for index in classes:
-        pieces, count = ndimage.label(called == index, structure=np.ones([3] * called.ndim))
-        if count < 2:
+        mask = called == index
+        stray = torch.from_numpy(mask & ~largest_piece(mask)).to(result.device)
+        if not stray.any():
             continue
-        largest = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-        stray = torch.from_numpy((pieces > 0) & (pieces != largest)).to(result.device)
         result[0] = torch.where(stray, result[0] + result[index], result[0])
         result[index] = torch.where(stray, torch.zeros_like(result[index]), result[index])
     return result
