@@ -1,6 +1,7 @@
 """Few labels: the overlay trains, and its baseline takes as many steps and reads no unlabelled image."""
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dam_components.engines import SemiSupervisedConfidenceTrainer
 
@@ -17,7 +18,7 @@ def test_overlay_and_its_baseline(patients, tiny, run_here, tmp_path):
         "semi_start": 0,
         "warmup_epochs": 0,
     }
-    trainers, weights = {}, {}
+    trainers, weights, curves = {}, {}, {}
     for lambda_semi in (0.0, 1.0):
         folder = tmp_path / str(lambda_semi)
         folders = {"ckpt_dir": str(folder), "output_dir": str(folder)}
@@ -29,6 +30,8 @@ def test_overlay_and_its_baseline(patients, tiny, run_here, tmp_path):
         assert not {case["case"] for case in labelled} & {case["case"] for case in unlabelled}
         trainers[lambda_semi] = parser.get_parsed_content("train#trainer")
         weights[lambda_semi] = torch.load(folder / "model.pt", weights_only=True)
+        curves[lambda_semi] = set(EventAccumulator(str(folder)).Reload().Tags()["scalars"])
+    assert all({"loss", "semi_loss", "chosen"} <= names for names in curves.values()), curves
     assert {type(trainer) for trainer in trainers.values()} == {SemiSupervisedConfidenceTrainer}
     assert [trainer.state.iteration for trainer in trainers.values()] == [2, 2]
     assert [int(trainer.teacher.n_averaged) for trainer in trainers.values()] == [0, 3]  # one copy, two averages
