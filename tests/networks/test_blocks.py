@@ -1,0 +1,32 @@
+"""The blocks' own arithmetic, against PyTorch's."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from dam_components.networks.blocks import resize_to
+
+
+@pytest.mark.parametrize("dtype, error", [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize("channels", [1, 7, 8, 20])
+@pytest.mark.parametrize("size, wanted", [((5, 7), (9, 13)), ((3, 4, 5), (6, 8, 9)), ((4, 6, 4), (3, 6, 2))])
+def test_resizing_is_pytorchs_interpolation(size, wanted, channels, dtype, error):
+    """Whatever order of memory and number of channels it goes through, values and gradients stay."""
+    torch.manual_seed(0)
+    x = torch.randn(2, channels, *size).to(dtype).requires_grad_()
+    exact = x.detach().float().requires_grad_()
+    resized = resize_to(x, torch.empty(1, 1, *wanted))
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    expected = functional.interpolate(exact, size=wanted, mode=mode, align_corners=False)
+    assert (resized.shape, resized.dtype) == (expected.shape, dtype)
+    torch.testing.assert_close(resized.float(), expected, atol=error, rtol=0)
+    weights = torch.randn(expected.shape).to(dtype)
+    (gradient,), (wanted_gradient,) = (
+        torch.autograd.grad((each * weights).float().sum(), leaf) for each, leaf in ((resized, x), (expected, exact))
+    )
+    torch.testing.assert_close(gradient.float(), wanted_gradient, atol=error, rtol=0)
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    x = torch.randn(1, 3, 4, 5)
+    assert resize_to(x, torch.empty(2, 1, 4, 5)) is x
