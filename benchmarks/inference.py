@@ -71,12 +71,13 @@ def variants(
 
     def with_report() -> dict:
         data = report(with_confidence())
-        return picture({**data, "pred": data["pred"].argmax(0, keepdim=True)})
+        return {**data, "pred": data["pred"].argmax(0, keepdim=True)}
 
     return {
         "S": lambda: segment(S).argmax(1),
         "S and D": lambda: (lambda data: (data["pred"].argmax(0), data["confidence"]))(with_confidence()),
         "S, D and report": with_report,
+        "S, D, report and picture": lambda: picture(with_report()),
         f"UNet, {size(plain) / size(S):.2f} of S's parameters": lambda: segment(plain).argmax(1),
     }
 

@@ -11,6 +11,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from dam_components.metrics.called_class import called_class
+
 
 def called_doubt(probabilities: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
     r"""Probability that another class than the called one is true, :math:`\sum_{c \neq k} \hat P_c`.
@@ -42,7 +44,7 @@ def softmax_doubt(probabilities: torch.Tensor) -> torch.Tensor:
         >>> softmax_doubt(torch.tensor([[[0.75], [0.25]]]))
         tensor([[[0.2500]]])
     """
-    return called_doubt(probabilities, probabilities.argmax(1, keepdim=True))
+    return called_doubt(probabilities, called_class(probabilities))
 
 
 def entropy_doubt(probabilities: torch.Tensor) -> torch.Tensor:

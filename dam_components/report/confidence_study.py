@@ -19,6 +19,7 @@ from dam_components.report.doubt_scores import SCORES, Segmenter, make_scores
 from dam_components.report.study_setup import (
     calibration_file,
     comma_words,
+    confidence_map,
     load_models,
     named_entries,
     read_bundle,
@@ -27,7 +28,8 @@ from dam_components.report.study_setup import (
 
 __all__ = ["confidence", "validation_temperature"]
 
-CASE_SCORES = ("D", "softmax", "temperature")  # predict Dice; each costs next to nothing, so hard cases get them too
+# predict Dice; each costs next to nothing, so hard cases get them too
+CASE_SCORES = ("D", "softmax", "temperature", "untrained")
 VOXELS_A_CASE = 200_000  # for the temperature
 
 
@@ -54,9 +56,10 @@ def confidence(
 ) -> None:
     """Measures how well D finds S's errors and predicts Dice on unseen cases, beside its rivals on the same S.
 
-    Rivals: softmax, entropy, temperature (fitted on the validation cases), mc_dropout (8 passes), flips, and ensemble
-    where other weights are given. Everything is compared on the grid and field of view that S sees. Writes
-    confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into the output folder.
+    Rivals: softmax, entropy, temperature (fitted on the validation cases), untrained (D before any training),
+    mc_dropout (8 passes), flips, and ensemble where other weights are given. Everything is compared on the grid and
+    field of view that S sees. Writes confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into
+    the output folder.
 
     Args:
         bundle: the bundle's folder.
@@ -111,6 +114,10 @@ def confidence(
         )
         temperature = validation_temperature(cases, segmenter, device, seed)
     others = [load_weights(copy.deepcopy(segmenter.network), path).to(device).eval() for path in members]
+    untrained = None
+    if "untrained" in names:
+        drawn = {**entries, "confidence_network": "$@confidence_network_def.to(@device)"}
+        untrained = confidence_map(read_bundle(bundle, overlays, section=section, **drawn))
     scores = make_scores(
         names,
         segmenter,
@@ -119,6 +126,7 @@ def confidence(
         others,
         [int(axis) for axis in comma_words(flip_axes)],
         seed=seed,
+        untrained=untrained,
     )
     cheap = {name: score for name, score in scores.items() if name in CASE_SCORES}
 

@@ -11,15 +11,16 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
-from dam_components.metrics import called_doubt, entropy_doubt, softmax_doubt, temperature_doubt
+from dam_components.metrics import called_class, called_doubt, entropy_doubt, softmax_doubt, temperature_doubt
 
-__all__ = ["SCORES", "Doubt", "Segmentation", "Segmenter", "dropout_on_features", "make_scores"]
+__all__ = ["SCORES", "Confidence", "Doubt", "Segmentation", "Segmenter", "dropout_on_features", "make_scores"]
 
 SCORES: dict[str, str] = {
     "D": "1 - M, the confidence map",
     "softmax": "1 - largest probability",
     "entropy": "entropy over its largest value",
     "temperature": "1 - largest probability at a temperature fitted on the validation cases",
+    "untrained": "1 - M of a D with its weights as they are drawn",
     "mc_dropout": "mean softmax of 8 passes with dropout on the decoder's feature maps",
     "ensemble": "mean softmax of S and networks trained apart",
     "flips": "mean softmax over flips of the image",
@@ -68,8 +69,11 @@ class Segmentation:
     def of(cls, image: torch.Tensor, segmenter: Segmenter) -> Segmentation:
         logits = segmenter(image)
         probabilities = logits.softmax(1)
-        return cls(image, logits, probabilities, probabilities.argmax(1, keepdim=True))
+        return cls(image, logits, probabilities, called_class(probabilities))
 
+
+Confidence = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""P̂ and X to M, ``ConfidenceMapd.confidence`` for instance."""
 
 Doubt = Callable[[Segmentation], torch.Tensor]
 """A score: doubt in [0, 1] of each voxel that S called, ``(1, 1, ...)``, high where an error is feared."""
@@ -78,13 +82,14 @@ Doubt = Callable[[Segmentation], torch.Tensor]
 def make_scores(
     names: Sequence[str],
     segmenter: Segmenter,
-    confidence: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    confidence: Confidence,
     temperature: float = 1.0,
     others: Sequence[nn.Module] = (),
     flip_axes: Sequence[int] = (0,),
     dropout: float = 0.2,
     passes: int = 8,
     seed: int = 0,
+    untrained: Confidence | None = None,
 ) -> dict[str, Doubt]:
     """The scores by name.
 
@@ -94,16 +99,17 @@ def make_scores(
     Args:
         names: of :data:`SCORES`.
         segmenter: S.
-        confidence: P̂ and X to M, ``ConfidenceMapd.confidence`` for instance.
+        confidence: of D.
         temperature: of :func:`~dam_components.metrics.fit_temperature`.
         others: the ensemble's members beside S.
         flip_axes: spatial axes; the mean is over all combinations of them, the plain image included.
         dropout: share of feature maps that a pass leaves out.
         passes: with dropout.
         seed: of the dropout, the same for each case.
+        untrained: of a D that has learnt nothing; what D's training adds is judged by it.
 
     Raises:
-        ValueError: an unknown name, or no member for ``ensemble``.
+        ValueError: an unknown name, no member for ``ensemble``, or no D for ``untrained``.
     """
     if unknown := [name for name in names if name not in SCORES]:
         raise ValueError(f"rivals must be of {', '.join(n for n in SCORES if n != 'D')}, or all, got {unknown[0]!r}")
@@ -144,6 +150,10 @@ def make_scores(
         "ensemble": ensemble,
         "flips": flips,
     }
+    if untrained is not None:
+        scores["untrained"] = lambda case: 1 - untrained(case.probabilities, case.image)
+    elif "untrained" in names:
+        raise ValueError("the score untrained needs a D that has learnt nothing, got None")
     return {name: scores[name] for name in names}
 
 

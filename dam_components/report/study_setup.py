@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from monai.bundle import ConfigParser
 from tqdm import tqdm
 
-from dam_components.report.doubt_scores import Segmenter
+from dam_components.report.doubt_scores import Confidence, Segmenter
 
 __all__ = [
     "calibration_file",
     "comma_words",
+    "confidence_map",
     "load_models",
     "named_entries",
     "plain_values",
@@ -83,10 +84,14 @@ def plain_values(value: Any) -> Any:
     return {"true": True, "false": False, "null": None}.get(value, value) if isinstance(value, str) else value
 
 
-def load_models(
-    parser: ConfigParser,
-) -> tuple[Segmenter, Callable[[torch.Tensor, torch.Tensor], torch.Tensor], torch.device]:
-    """S as configured, D as its ``ConfidenceMapd`` runs it (P̂ and X to M), and the device of both.
+def confidence_map(parser: ConfigParser) -> Confidence:
+    """D as the configuration's ``ConfidenceMapd`` runs it: P̂ and X to M."""
+    steps = parser.get_parsed_content("validate#postprocessing").transforms
+    return next(step.confidence for step in steps if hasattr(step, "confidence"))
+
+
+def load_models(parser: ConfigParser) -> tuple[Segmenter, Confidence, torch.device]:
+    """S as configured, its :func:`confidence_map`, and the device of both.
 
     Raises:
         FileNotFoundError: without the weights.
@@ -97,9 +102,7 @@ def load_models(
         parser.get_parsed_content("validate#inferer"),
         bool(parser.get_parsed_content("amp")),
     )
-    steps = parser.get_parsed_content("validate#postprocessing").transforms
-    confidence = next(step.confidence for step in steps if hasattr(step, "confidence"))
-    return segmenter, confidence, torch.device(parser.get_parsed_content("device"))
+    return segmenter, confidence_map(parser), torch.device(parser.get_parsed_content("device"))
 
 
 def calibration_file(parser: ConfigParser) -> Path:

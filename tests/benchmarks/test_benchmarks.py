@@ -73,8 +73,9 @@ def test_peak_memory_is_that_of_the_work():
 def test_inference():
     problem = Problem(patch=(8, 8, 8), channels=(4, 8, 8), strides=(2, 2))
     table = inference.measure(problem, volume=(12, 12, 8), rounds=1)
-    assert list(table["variant"][:3]) == ["S", "S and D", "S, D and report"]
-    assert table["variant"][3].startswith("UNet")
+    names = ["S", "S and D", "S, D and report", "S, D, report and picture"]
+    assert list(table["variant"][:4]) == names
+    assert table["variant"][4].startswith("UNet")
     assert table[RATIO].gt(0).all(axis=None)
 
 

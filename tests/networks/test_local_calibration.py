@@ -25,15 +25,19 @@ def gaussian(x):
     return x
 
 
+def smoothed(x, times):
+    levels = [x]
+    for _ in range(times):
+        levels.append(gaussian(levels[-1]))
+    return levels[1:]
+
+
 def called_logits(x, smoothings=3):
     """Of P̂'s largest class, in P̂ and in P̂ smoothed by SciPy, ``(2, 1 + smoothings, ...)``."""
     probabilities = x[:, :3]
     called = probabilities.argmax(1, keepdim=True)
-    levels = []
-    for _ in range(1 + smoothings):
-        levels.append(probabilities.gather(1, called))
-        probabilities = gaussian(probabilities)
-    return torch.logit(torch.cat(levels, 1))
+    levels = [probabilities, *smoothed(probabilities, smoothings)]
+    return torch.logit(torch.cat([level.gather(1, called) for level in levels], 1))
 
 
 def test_untrained_it_is_the_mean_logit_of_smoothed_probabilities(network, x):
@@ -51,6 +55,14 @@ def test_untrained_it_doubts_a_lone_voxel_more_than_the_softmax_does(network):
     x[0, 0, 4, 4, 4], x[0, 1, 4, 4, 4] = 0.1, 0.9
     map_ = network(x).sigmoid()[0, 0]
     assert map_[4, 4, 4] < 0.5 < map_[0, 0, 0]
+
+
+def test_where_classes_tie_it_judges_the_one_that_the_neighbours_call(network):
+    x = torch.zeros(1, 4, 5, 5, 5)
+    x[:, 0], x[:, 1], x[:, 2] = 0.1, 0.2, 0.7
+    x[0, :3, 2, 2, 2] = torch.tensor([0.4, 0.2, 0.4])
+    p = torch.logit(torch.tensor([0.4, *(float(q[0, 2, 2, 2, 2]) for q in smoothed(x[:, :3], 3))]))
+    torch.testing.assert_close(network.called_logits(x[:, :3])[0, :, 2, 2, 2], p, rtol=1e-4, atol=1e-5)
 
 
 def test_the_head_is_a_shift_and_a_weight_for_each_feature(network, x):

@@ -28,14 +28,16 @@ STRIDES = [[2, 2, 1], 2, 2]
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """What the command needs: 6 synthetic cases, untrained S and D, a second S, in a bundle's pelvic task."""
+    """What the command needs: 6 synthetic cases, untrained S, a surer D, a second S, in a bundle's pelvic task."""
     folder = tmp_path_factory.mktemp("study")
     torch.manual_seed(0)
     widths = {"channels": CHANNELS, "strides": STRIDES}
     for name in ("model", "other"):
         torch.save(EnhancedUNet(3, 1, 4, **widths).state_dict(), folder / f"{name}.pt")
     halves = {"channels": [c // 2 for c in CHANNELS[1:]], "strides": STRIDES}
-    torch.save(LocalCalibrationNet(3, 5, 4, **halves).state_dict(), folder / "model_confidence.pt")
+    D = LocalCalibrationNet(3, 5, 4, **halves)
+    D.head.conv.bias.data[0] = 0.5  # it has learnt to be surer than it was
+    torch.save(D.state_dict(), folder / "model_confidence.pt")
     return {
         "bundle": BUNDLE,
         "config_overlay": OVERLAY,
@@ -84,9 +86,10 @@ def test_command_writes_its_files(study, tmp_path, capsys):
     assert (table["auroc"].between(0, 1)).all()
 
     rows = pd.read_csv(tmp_path / "cases.csv")
-    scores = ["predicted_dice_D", "predicted_dice_softmax", "predicted_dice_temperature"]
+    scores = ["predicted_dice_D", "predicted_dice_softmax", "predicted_dice_temperature", "predicted_dice_untrained"]
     assert [*rows.columns] == ["case", "kind", "class", "true_dice", *scores]
     assert len(rows) == 2 * (1 + len(HARD_KINDS)) * 4  # two test cases, three classes and their mean
+    assert (rows["predicted_dice_untrained"] < rows["predicted_dice_D"]).all()
     case = rows[(rows["case"] == rows["case"][0]) & (rows["kind"] == "noise")].set_index("class")["true_dice"]
     assert case["mean"] == pytest.approx(case[["bladder", "prostate", "rectum"]].mean())
 

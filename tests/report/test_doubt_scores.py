@@ -137,6 +137,8 @@ def test_bad_options_are_named():
         make_scores(["D", "magic"], segmenter, lambda p, x: p)
     with pytest.raises(ValueError, match="give --ensemble a.pt,b.pt"):
         make_scores(["ensemble"], segmenter, lambda p, x: p)
+    with pytest.raises(ValueError, match="untrained needs a D that has learnt nothing"):
+        make_scores(["untrained"], segmenter, lambda p, x: p)
     with pytest.raises(ValueError, match="Fixed has neither a decoder nor an activation"):
         score("mc_dropout", segmenter, case)
     with pytest.raises(ValueError, match="dropout must be between 0 and 1, got 0"), dropout_on_features(make_unet(), 0):
@@ -145,8 +147,11 @@ def test_bad_options_are_named():
 
 def test_every_score_is_doubt_of_each_voxel():
     segmenter, case = setup_case(make_unet(), torch.randn(1, 1, 8, 8))
-    scores = make_scores([*SCORES], segmenter, lambda p, x: p[:, :1], 1.5, [make_unet()])
+    judges = (lambda p, x: p[:, :1]), (lambda p, x: p[:, 1:])
+    scores = make_scores([*SCORES], segmenter, judges[0], 1.5, [make_unet()], untrained=judges[1])
     assert [*scores] == [*SCORES]
     for doubt in (each(case) for each in scores.values()):
         assert doubt.shape == (1, 1, 8, 8)
         assert doubt.min() >= 0 and doubt.max() <= 1
+    for name, judge in zip(("D", "untrained"), judges, strict=True):
+        assert torch.equal(scores[name](case), 1 - judge(case.probabilities, case.image))
