@@ -13,6 +13,7 @@ from dam_components.report.pictures import COLOURS
 
 __all__ = ["draw_curves", "risk_coverage_curve", "roc_curve"]
 
+SCORE_COLOURS = (*COLOURS, "black")  # one for each score
 MARKERS = "osD^vP*X"
 
 
@@ -52,7 +53,7 @@ def draw_curves(cases: Sequence[CaseEvidence], rows: pd.DataFrame, region: str =
     (risk, roc), (reliability, dice) = figure.subplots(2, 2)
     for i, name in enumerate(score for where, score in cases[0].histograms if where == region):
         style = {
-            "color": COLOURS[i % len(COLOURS)],
+            "color": SCORE_COLOURS[i % len(SCORE_COLOURS)],
             "linestyle": ("-", "--")[i % 2],
             "linewidth": 1.2 if i else 2.2,
         }
