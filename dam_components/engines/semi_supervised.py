@@ -14,6 +14,7 @@ from monai.data import MetaTensor, set_rnd
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dam_components.chosen_class import chosen_class
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceTrainer
 
 __all__ = ["SemiSupervisedConfidenceTrainer", "SemiSupervisedKeys"]
@@ -173,7 +174,7 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
             logits = scales if isinstance(scales, torch.Tensor) else scales[0]
             probabilities = logits.float().softmax(1)
             judgement = D(torch.cat([probabilities, image], dim=1))
-        return probabilities.argmax(1, keepdim=True), judgement.float().sigmoid()
+        return chosen_class(probabilities), judgement.float().sigmoid()
 
 
 def bare(network: nn.Module) -> nn.Module:

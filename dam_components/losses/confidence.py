@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dam_components.losses.generalized_dice import check_labels, chosen_class
+from dam_components.chosen_class import chosen_class
+from dam_components.losses.generalized_dice import check_labels
 
 __all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
 

@@ -4,7 +4,6 @@ Nothing here imports another part of ``dam_components``.
 """
 
 from dam_components.metrics.calibration_bins import calibration_counts, pooled_calibration_error
-from dam_components.metrics.called_class import called_class
 from dam_components.metrics.case_bootstrap import bootstrap_pooled, percentile_interval
 from dam_components.metrics.cases import case_metrics, write_cases_csv
 from dam_components.metrics.confidence_quality import (
@@ -52,7 +51,6 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_pooled",
     "calibration_counts",
-    "called_class",
     "called_doubt",
     "case_agreement",
     "case_confidence",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dam_components.metrics.called_class import called_class
+from dam_components.chosen_class import chosen_class
 
 CHUNK = 2**18  # voxels at a time in float64, so that a large volume takes no gigabytes
 
@@ -80,7 +80,7 @@ def predicted_dice(
 
 def _sums(prob: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Voxels called, true positives, false negatives and log of the chance of absence, ``(4, B, C)``."""
-    called = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, called_class(prob), True)
+    called = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, chosen_class(prob), True)
     rest = prob.masked_fill(called, 0)
     total = rest.sum(1, keepdim=True)
     share = torch.where(total > 0, rest / total, 1 / (prob.shape[1] - 1))

@@ -134,15 +134,13 @@ def resize_to(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if x.shape[2:] == like.shape[2:]:
         return x
     mode = "bilinear" if x.ndim == 4 else "trilinear"
-    if x.device.type != "cpu":
-        return functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
-    # channels side by side and a multiple of eight: two to four times faster on a CPU than one after the other
-    channels, spare = x.shape[1], -x.shape[1] % 8
-    if spare:
-        x = functional.pad(x, [0, 0] * (x.ndim - 2) + [0, spare])
-    x = x.to(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-    x = functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
-    return x[:, :channels]
+    channels = x.shape[1]
+    if x.device.type == "cpu":
+        # channels side by side and a multiple of eight: two to four times faster there than one after the other
+        if channels % 8:
+            x = functional.pad(x, [0, 0] * (x.ndim - 2) + [0, -channels % 8])
+        x = x.to(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    return functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)[:, :channels]
 
 
 def smooth(x: torch.Tensor, axes: list[int]) -> torch.Tensor:

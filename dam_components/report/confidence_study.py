@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dam_components.chosen_class import chosen_class
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.metrics import DiceCalibration, fit_temperature, shared_errors
 from dam_components.networks import load_weights
@@ -184,7 +185,7 @@ def case_shared_errors(
     """Of a preprocessed case: S's wrong voxels, and those that all other networks call the same; see
     :func:`~dam_components.metrics.shared_errors`."""
     image = torch.as_tensor(item["image"])[None].float().to(device)
-    called, *repeats = (segmenter(image, network).argmax(1) for network in (segmenter.network, *others))
+    called, *repeats = (chosen_class(segmenter(image, network))[:, 0] for network in (segmenter.network, *others))
     return shared_errors(called, torch.as_tensor(item["label"]).long().to(device), repeats)
 
 

@@ -11,7 +11,8 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
-from dam_components.metrics import called_class, called_doubt, entropy_doubt, softmax_doubt, temperature_doubt
+from dam_components.chosen_class import chosen_class
+from dam_components.metrics import called_doubt, entropy_doubt, softmax_doubt, temperature_doubt
 
 __all__ = ["SCORES", "Confidence", "Doubt", "Segmentation", "Segmenter", "dropout_on_features", "make_scores"]
 
@@ -69,7 +70,7 @@ class Segmentation:
     def of(cls, image: torch.Tensor, segmenter: Segmenter) -> Segmentation:
         logits = segmenter(image)
         probabilities = logits.softmax(1)
-        return cls(image, logits, probabilities, called_class(probabilities))
+        return cls(image, logits, probabilities, chosen_class(probabilities))
 
 
 Confidence = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from monai.losses import GeneralizedDiceLoss
 
+from dam_components.chosen_class import chosen_class
 from dam_components.losses.generalized_dice import (
-    chosen_class,
     class_overlap,
     generalized_dice_loss,
     generalized_dice_weights,
