@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from dam_components.chosen_class import chosen_class
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
-from dam_components.metrics import DiceCalibration, fit_temperature, shared_errors
-from dam_components.networks import load_weights
-from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
+from dam_components.metrics import DiceCalibration
+from dam_components.report.confidence_evidence import CALIBRATED
 from dam_components.report.confidence_files import describe_machine, shell_command, write_study
-from dam_components.report.doubt_scores import SCORES, Segmenter, make_scores
-from dam_components.report.study_setup import (
-    calibration_file,
-    comma_words,
-    confidence_map,
-    load_models,
-    named_entries,
-    read_bundle,
-    study_cases,
-)
+from dam_components.report.doubt_scores import SCORES
+from dam_components.report.fold_study import CASE_SCORES, FoldStudy, check_folds
+from dam_components.report.study_setup import comma_words, in_fold, named_entries
 
-__all__ = ["confidence", "validation_temperature"]
-
-# predict Dice; each costs next to nothing, so hard cases get them too
-CASE_SCORES = ("D", "softmax", "temperature", "untrained")
-VOXELS_A_CASE = 200_000  # for the temperature
+__all__ = ["confidence"]
 
 
 def confidence(
@@ -42,7 +25,7 @@ def confidence(
     confidence_weights: str | None = None,
     config_overlay: str | Sequence[str] = (),
     section: str = "test",
-    fold: int | None = None,
+    fold: int | str | Sequence[int] | None = None,
     rivals: str | Sequence[str] = "all",
     hard: bool | str = False,
     limit: int | None = None,
@@ -59,8 +42,8 @@ def confidence(
 
     Rivals: softmax, entropy, temperature (fitted on the validation cases), untrained (D before any training),
     mc_dropout (8 passes), flips, and ensemble where other weights are given. Everything is compared on the grid and
-    field of view that S sees. Writes confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into
-    the output folder.
+    field of view that S sees. Of several folds, each with an S and a D of its own, all cases count as one study. Writes
+    confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into the output folder.
 
     Args:
         bundle: the bundle's folder.
@@ -70,7 +53,8 @@ def confidence(
         confidence_weights: of D; likewise.
         config_overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         section: of the fold: test, validation, train or all.
-        fold: by default the configuration's.
+        fold: by default the configuration's; several, separated by commas, are pooled. {fold} in the name of a file, or
+            in overrides, stands for the number of each: --fold 0,1 --weights "models/fold{fold}/model.pt".
         rivals: names separated by commas, or all.
         hard: also predict the Dice of each case made hard in every way of dam_components.data.HARD_KINDS.
         limit: take only this many cases of a section, to try things out.
@@ -95,98 +79,48 @@ def confidence(
     ]
     asked = {name: value for name, value in locals().items() if name != "spoilers"}
     overlays, members = comma_words(config_overlay), comma_words(ensemble)
-    entries = named_entries(dataset_dir, weights, confidence_weights, fold, overrides)
     names = [n for n in SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
     names = list(dict.fromkeys(names))  # D once
-
-    parser = read_bundle(bundle, overlays, section=section, **entries)
-    labels = parser.get_parsed_content("label_names")
-    file = calibration_file(parser) if calibration is None else Path(calibration)
-    learnt = DiceCalibration.load(file, len(labels)) if calibration is not None or file.is_file() else None
-    segmenter, to_confidence, device = load_models(parser)
-    temperature = 1.0
-    if "temperature" in names:
-        held = read_bundle(bundle, overlays, section="validation", **entries)
-        cases = study_cases(
-            held.get_parsed_content("validate#dataset"),
+    axes = [int(axis) for axis in comma_words(flip_axes)]
+    studies = [
+        FoldStudy(
+            bundle,
+            overlays,
+            section,
+            in_fold(named_entries(dataset_dir, weights, confidence_weights, number, overrides), number),
+            in_fold(members, number),
+            in_fold(calibration, number),
             limit,
-            "temperature",
-            "leave temperature out of --rivals, or let folds#validation hold cases",
         )
-        temperature = validation_temperature(cases, segmenter, device, seed)
-    others = [load_weights(copy.deepcopy(segmenter.network), path).to(device).eval() for path in members]
-    untrained = None
-    if "untrained" in names:
-        drawn = {**entries, "confidence_network": "$@confidence_network_def.to(@device)"}
-        untrained = confidence_map(read_bundle(bundle, overlays, section=section, **drawn))
-    scores = make_scores(
-        names,
-        segmenter,
-        to_confidence,
-        temperature,
-        others,
-        [int(axis) for axis in comma_words(flip_axes)],
-        seed=seed,
-        untrained=untrained,
-    )
-    cheap = {name: score for name, score in scores.items() if name in CASE_SCORES}
+        for number in ([None] if fold is None else [int(word) for word in comma_words(fold)])
+    ]
+    check_folds(studies)
+    for study in studies:
+        study.gather(names, spoilers, axes, band_mm, seed)
 
-    clean: list[CaseEvidence] = []
-    spoilt: list[CaseEvidence] = []
-    errors: list[tuple[int, int]] = []
-    for item in study_cases(parser.get_parsed_content("validate#dataset"), limit, "confidence"):
-        if not clean:  # the first passes are slower than the rest
-            gather_case(item, segmenter, cheap, "warm-up", band_mm, device)
-        clean.append(gather_case(item, segmenter, scores, "clean", band_mm, device))
-        if others:
-            errors.append(case_shared_errors(item, segmenter, others, device))
-        for spoil in spoilers:
-            spoilt.append(gather_case(spoil(item), segmenter, cheap, spoil.kind, band_mm, device, regions=()))
-    if learnt is not None:
-        for case in [*clean, *spoilt]:
-            calibrate_case(case, learnt)
-
-    folds = parser.get_parsed_content("folds")
+    first = studies[0]
+    clean = [case for study in studies for case in study.clean]
+    spoilt = [case for study in studies for case in study.spoilt]
+    errors = [counts for study in studies for counts in study.errors]
+    temperatures = [f"{study.temperature:.4f}" for study in studies if study.temperature is not None]
+    folds = first.parser.get_parsed_content("folds") | {"fold": ", ".join(str(study.fold) for study in studies)}
+    data = Path(str(first.parser.get_parsed_content("dataset_dir"))).name
     facts = {
         "command": shell_command("confidence", asked),
-        "data": f"{Path(str(parser.get_parsed_content('dataset_dir'))).name}, section {section}, {len(clean)} cases"
+        "data": f"{data}, section {section}, {len(clean)} cases"
         + (f", each made hard in {len(spoilers)} ways, severity {severity:g}" if spoilers else ""),
         "folds": ", ".join(f"{key} {value}" for key, value in folds.items()),
         "band": f"{band_mm:g} mm on each side of a surface of label or prediction",
         "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
-        **({"temperature": f"{temperature:.4f}"} if "temperature" in names else {}),
-        **({"errors": shared_words(errors)} if others else {}),
-        **({CALIBRATED: f"by {file.name}, {interval_words(learnt)}"} if learnt is not None else {}),
-        "machine": describe_machine(device),
+        **({"temperature": ", ".join(temperatures)} if temperatures else {}),
+        **({"errors": shared_words(errors)} if errors else {}),
+        **({CALIBRATED: f"by {first.calibration_file.name}, {interval_words(first.learnt)}"} if first.learnt else {}),
+        "machine": describe_machine(first.device),
     }
+    labels = first.parser.get_parsed_content("label_names")
     class_names = [labels[index] for index in sorted(labels, key=int)]
-    told = [*cheap, *([CALIBRATED] if learnt is not None else [])]
+    told = [name for name in (*CASE_SCORES, CALIBRATED) if name in clean[0].predicted_dice]
     print(write_study(output_dir, clean, spoilt, class_names, told, facts, resamples, seed))
-
-
-def validation_temperature(
-    cases: Iterator[Mapping[Any, Any]], segmenter: Segmenter, device: torch.device | str = "cpu", seed: int = 0
-) -> float:
-    """The temperature fitted on voxels of preprocessed cases, at most 200000 of each, drawn at random; see
-    :func:`~dam_components.metrics.fit_temperature`."""
-    draw = torch.Generator().manual_seed(seed)
-    logits, labels = [], []
-    for item in cases:
-        voxels = segmenter(torch.as_tensor(item["image"])[None].float().to(device))[0].flatten(1).T.cpu()
-        kept = torch.randperm(len(voxels), generator=draw)[:VOXELS_A_CASE]
-        logits.append(torch.as_tensor(voxels)[kept])
-        labels.append(torch.as_tensor(item["label"]).flatten().long().cpu()[kept])
-    return fit_temperature(torch.cat(logits), torch.cat(labels))
-
-
-def case_shared_errors(
-    item: Mapping[Any, Any], segmenter: Segmenter, others: Sequence[nn.Module], device: torch.device | str
-) -> tuple[int, int]:
-    """Of a preprocessed case: S's wrong voxels, and those that all other networks call the same; see
-    :func:`~dam_components.metrics.shared_errors`."""
-    image = torch.as_tensor(item["image"])[None].float().to(device)
-    called, *repeats = (chosen_class(segmenter(image, network))[:, 0] for network in (segmenter.network, *others))
-    return shared_errors(called, torch.as_tensor(item["label"]).long().to(device), repeats)
 
 
 def shared_words(errors: Sequence[tuple[int, int]]) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "calibration_file",
     "comma_words",
     "confidence_map",
+    "in_fold",
     "load_models",
     "named_entries",
     "plain_values",
@@ -82,6 +83,22 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, list):
         return [plain_values(entry) for entry in value]
     return {"true": True, "false": False, "null": None}.get(value, value) if isinstance(value, str) else value
+
+
+def in_fold(value: Any, fold: int | None) -> Any:
+    """The value with ``{fold}`` in each of its texts replaced by the fold's number; as it is without one.
+
+    Example:
+        >>> in_fold({"weights": "fold{fold}/model.pt", "channels": [4, 8]}, 2)
+        {'weights': 'fold2/model.pt', 'channels': [4, 8]}
+    """
+    if fold is None:
+        return value
+    if isinstance(value, dict):
+        return {name: in_fold(entry, fold) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [in_fold(entry, fold) for entry in value]
+    return value.replace("{fold}", str(fold)) if isinstance(value, str) else value
 
 
 def confidence_map(parser: ConfigParser) -> Confidence:

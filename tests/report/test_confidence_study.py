@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -10,13 +12,9 @@ from dam_components.data import HARD_KINDS, write_pelvic_dataset
 from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_files import shell_command
-from dam_components.report.confidence_study import (
-    case_shared_errors,
-    confidence,
-    shared_words,
-    validation_temperature,
-)
+from dam_components.report.confidence_study import confidence, shared_words
 from dam_components.report.doubt_scores import SCORES, Segmenter
+from dam_components.report.fold_study import case_shared_errors, validation_temperature
 from dam_components.report.study_setup import named_entries, read_bundle
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
@@ -113,6 +111,35 @@ def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
     validation = names(section="validation")
     assert len(validation) == 1 and not validation & test
     assert not names(fold=1) & test
+
+
+def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
+    def run(fold, S="{fold}", D="{fold}", **options):
+        options = study | {"fold": fold, "rivals": "softmax,temperature", "output_dir": str(tmp_path / "out")} | options
+        confidence(**options | {"weights": f"{tmp_path}/S{S}.pt", "confidence_weights": f"{tmp_path}/{D}/D.pt"})
+        return pd.read_csv(tmp_path / "out" / "cases.csv")
+
+    for fold, source in ((0, "model.pt"), (1, "other.pt")):
+        (tmp_path / str(fold)).mkdir()
+        shutil.copy(os.path.join(os.path.dirname(study["weights"]), source), tmp_path / f"S{fold}.pt")
+        shutil.copy(study["confidence_weights"], tmp_path / str(fold) / "D.pt")
+    apart = pd.concat([run(fold) for fold in (0, 1)], ignore_index=True)
+    both = run("0,1")
+    assert both["case"].nunique() == 4
+    pd.testing.assert_frame_equal(both, apart)
+    page = (tmp_path / "out" / "confidence.md").read_text()
+    assert "section test, 4 cases" in page and "- folds: fold 0, 1, folds 3" in page and "--fold 0,1" in page
+    assert re.search(r"- temperature: [\d.]+, [\d.]+\n", page)
+    # a network of another fold has learned from these cases
+    with pytest.raises(ValueError, match=r"folds 0 and 1 have the same weights, .*S0.pt: .* apart by \{fold\}"):
+        run("0,1", S="0")
+    with pytest.raises(ValueError, match="folds 0 and 1 have the same confidence_weights"):
+        run((0, 1), D="1")
+    DiceCalibration(0.8, (ClassCalibration(0.0, 0.0, 1.0, 0.0, 20),) * 3).save(tmp_path / "1" / "calibration.json")
+    with pytest.raises(ValueError, match="no .*0/calibration.json, and other folds have one: run calibrate for each"):
+        run("0,1")
+    shutil.copy(tmp_path / "1" / "calibration.json", tmp_path / "0")
+    assert set(run("0,1").columns) >= {"predicted_dice_D, calibrated"}
 
 
 def test_band_and_temperature_follow_their_options(study, tmp_path):
