@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,29 @@ def test_a_part_that_was_not_trained_is_named(tiny, error_of, options, tmp_path)
         **{**tiny, **options, "ckpt_dir": str(tmp_path)},
     )
     assert message == f"no weights at {tmp_path}/part0/model.pt; train first, or name another file"
+
+
+def test_few_cases_get_more_epochs(tiny, patients, configs):
+    def epochs(*names, **overrides):
+        parser = ConfigParser()
+        parser.read_config([str(configs / name) for name in ("train.json", "tasks/pelvic.json", *names)])
+        parser.update({**tiny, "dataset_dir": str(patients), "batch_size": 1, **overrides})
+        return parser.get_parsed_content("train#trainer#max_epochs")
+
+    # three training cases, two where a part of them is left out
+    assert epochs("train_confidence.json", "cross_fitted.json", iterations=75) == 25
+    assert epochs("crossfit.json", iterations=75) in (37, 38)
+    # as on many cases
+    assert epochs("train_confidence.json", iterations=6) == 12
+    assert epochs("crossfit.json", iterations=6) == 30
+    assert epochs("train_confidence.json", epochs=2) == 2
+
+
+def test_the_hippocampus_has_the_epochs_of_the_shipped_weights(hippocampus, configs):
+    parser = ConfigParser()
+    parser.read_config([str(configs / "train.json"), str(configs / "train_confidence.json")])
+    parser["dataset_dir"] = str(hippocampus)
+    assert parser.get_parsed_content("epochs") == 12
+    parser.read_config([str(configs / "train.json"), str(configs / "crossfit.json")])
+    parser["dataset_dir"] = str(hippocampus)
+    assert parser.get_parsed_content("epochs") == 30
