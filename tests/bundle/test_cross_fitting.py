@@ -57,6 +57,12 @@ def test_a_part_that_was_not_trained_is_named(tiny, error_of, options, tmp_path)
     assert message == f"no weights at {tmp_path}/part0/model.pt; train first, or name another file"
 
 
+def test_d_alone_learns_from_every_voxel(configs):
+    parser = ConfigParser()
+    parser.read_config([str(configs / name) for name in ("train.json", "tasks/pelvic.json", "train_confidence.json")])
+    assert parser.get_parsed_content("confidence_loss").band is None
+
+
 def test_few_cases_get_more_epochs(tiny, patients, configs):
     def epochs(*names, **overrides):
         parser = ConfigParser()
