@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,7 @@ def plain_values(value: Any) -> Any:
         >>> plain_values({"amp": "true", "channels": [4, 8], "calibration": "null"})
         {'amp': True, 'channels': [4, 8], 'calibration': None}
     """
-    if isinstance(value, dict):
-        return {name: plain_values(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [plain_values(entry) for entry in value]
-    return {"true": True, "false": False, "null": None}.get(value, value) if isinstance(value, str) else value
+    return _texts(value, lambda text: {"true": True, "false": False, "null": None}.get(text, text))
 
 
 def in_fold(value: Any, fold: int | None) -> Any:
@@ -92,13 +88,16 @@ def in_fold(value: Any, fold: int | None) -> Any:
         >>> in_fold({"weights": "fold{fold}/model.pt", "channels": [4, 8]}, 2)
         {'weights': 'fold2/model.pt', 'channels': [4, 8]}
     """
-    if fold is None:
-        return value
+    return value if fold is None else _texts(value, lambda text: text.replace("{fold}", str(fold)))
+
+
+def _texts(value: Any, change: Callable[[str], Any]) -> Any:
+    """The value with each text in it changed, those within its dictionaries and lists as well."""
     if isinstance(value, dict):
-        return {name: in_fold(entry, fold) for name, entry in value.items()}
+        return {name: _texts(entry, change) for name, entry in value.items()}
     if isinstance(value, list):
-        return [in_fold(entry, fold) for entry in value]
-    return value.replace("{fold}", str(fold)) if isinstance(value, str) else value
+        return [_texts(entry, change) for entry in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def confidence_map(parser: ConfigParser) -> Confidence:
