@@ -140,6 +140,14 @@ def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
         run("0,1")
     shutil.copy(tmp_path / "1" / "calibration.json", tmp_path / "0")
     assert set(run("0,1").columns) >= {"predicted_dice_D, calibrated"}
+    # other files of a fold are told apart in the same way
+    run(
+        "0,1",
+        calibration=f"{tmp_path}/{{fold}}/calibration.json",
+        ensemble=f"{tmp_path}/S{{fold}}.pt",
+        rivals="ensemble",
+    )
+    assert "- errors: 100.0% of S's" in (tmp_path / "out" / "confidence.md").read_text()  # S itself repeats them all
 
 
 def test_band_and_temperature_follow_their_options(study, tmp_path):
