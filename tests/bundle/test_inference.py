@@ -29,6 +29,11 @@ def save(folder, name, array, affine):
     nib.save(nib.Nifti1Image(array, affine), folder / name)
 
 
+def opened(file):
+    image = nib.load(file)
+    return np.asarray(image.dataobj), image.affine
+
+
 def test_files_lie_in_the_space_of_their_image(infer, patients, tmp_path):
     images = tmp_path / "images"
     shutil.copytree(patients / "imagesTr", images)
@@ -77,6 +82,12 @@ def test_an_lps_image_of_other_voxels_keeps_its_grid(infer, tmp_path):
         np.testing.assert_allclose(written("thick", kind).affine, affine, atol=1e-4)
     confidence = np.asarray(written("thick", "confidence").dataobj)
     assert confidence.min() >= 0 and confidence.max() <= 1
+
+
+def test_a_device_may_be_text(infer, patients, tmp_path):
+    """As MONAI Label gives it, and --device on the command line."""
+    save(tmp_path / "images", "one.nii.gz", *opened(patients / "imagesTr" / "pelvic_000.nii.gz"))
+    assert infer(tmp_path / "images", device="cpu")("one", "confidence").shape == (32, 32, 16)
 
 
 def test_a_patch_larger_than_the_image_is_padded(infer, patients, tmp_path):
