@@ -27,7 +27,7 @@ from dam_components.metrics.largest_piece import largest_piece
 from dam_components.metrics.least_confident import case_confidence, least_confident_first
 from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
-from dam_components.metrics.regions import REGIONS, apex_is_first, axial_thirds
+from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
 from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
 from dam_components.metrics.shared_errors import shared_errors
 from dam_components.metrics.structure_zone import structure_zone
@@ -47,6 +47,7 @@ __all__ = [
     "absolute_volume_difference_percent",
     "apex_is_first",
     "aurc",
+    "axial_axis",
     "axial_thirds",
     "bootstrap_difference",
     "bootstrap_pooled",

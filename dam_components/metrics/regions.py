@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from nibabel.orientations import io_orientation
 from numpy.typing import ArrayLike
 
 REGIONS = ("apex", "middle", "base")
@@ -45,6 +46,21 @@ def axial_thirds(label: ArrayLike, axis: int = -1, apex_first: bool = True) -> d
     low, high = first + outer, last + 1 - outer
     slabs = (slice(0, low), slice(low, high), slice(high, length))
     return dict(zip(REGIONS, slabs if apex_first else slabs[::-1], strict=True))
+
+
+def axial_axis(affine: ArrayLike) -> int:
+    """The axis of a volume along which its axial slices lie, whatever way the file stores it.
+
+    Args:
+        affine: as of :func:`apex_is_first`.
+
+    Example:
+        >>> axial_axis(np.eye(4))
+        2
+        >>> axial_axis(np.array([[0, 0, 1.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]))  # sagittal slices
+        1
+    """
+    return int(np.flatnonzero(io_orientation(np.asarray(affine, dtype=float))[:, 0] == 2)[0])
 
 
 def apex_is_first(affine: ArrayLike, axis: int = -1) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 from ignite.engine import Engine, Events
 from monai.transforms import LoadImage
 
-from dam_components.metrics import apex_is_first, case_metrics, write_cases_csv
+from dam_components.metrics import apex_is_first, axial_axis, case_metrics, write_cases_csv
 from dam_components.ranks import gather_from_ranks
 
 __all__ = ["CaseMetrics", "summarise"]
@@ -70,13 +70,16 @@ class CaseMetrics:
                     f"the segmentation has shape {tuple(prediction.shape)}, its label {file} {tuple(label.shape[1:])}; "
                     "invert the prediction before comparing"
                 )
+            affine = np.asarray(label.affine)
+            axial = axial_axis(affine) if self.regions else -1
             rows = case_metrics(
                 np.asarray(prediction.cpu()).astype(np.int64),
                 np.asarray(label[0]).astype(np.int64),
                 spacing_mm=[float(step) for step in label.pixdim],
                 classes=self.label_names,
                 regions=self.regions,
-                apex_first=apex_is_first(np.asarray(label.affine)),
+                apex_first=apex_is_first(affine, axial) if self.regions else True,
+                axial_axis=axial,
             )
             name = os.path.basename(file).removesuffix(".gz").removesuffix(".nii")
             self.cases[str(file)] = [{"case": name, **row} for row in rows]

@@ -70,6 +70,28 @@ def test_regions_are_added_and_stay_out_of_the_mean(cases, tmp_path):
     assert metrics["dice prostate apex"] == 0.875
 
 
+@pytest.mark.parametrize("regions", [False, True])
+def test_slices_may_be_stored_sagittally(cases, tmp_path, regions):
+    """As many T1 scans are: the last axis runs from left to right, and the case is the same."""
+
+    def stored(volume):
+        return np.moveaxis(np.asarray(volume), 0, -1)
+
+    affine = np.array([[0, 0, 1.0, 0], [1, 0, 0, 0], [0, 3, 0, 0], [0, 0, 0, 1]])
+    assert nib.aff2axcodes(affine) == ("A", "S", "R")
+    sagittal = []
+    for file, prediction in cases:
+        other = tmp_path / "sagittal" / file.name
+        other.parent.mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(stored(nib.load(file).dataobj), affine), other)
+        sagittal.append((other, torch.as_tensor(stored(prediction[0]).copy())[None]))
+    tables = []
+    for name, stack in (("axial", cases), ("sagittal", sagittal)):
+        evaluate(stack, CaseMetrics(tmp_path / f"{name}.csv", NAMES, regions=regions))
+        tables.append(pd.read_csv(tmp_path / f"{name}.csv"))
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_keys_are_options_and_a_second_run_starts_anew(cases, tmp_path):
     handler = CaseMetrics(tmp_path / "metrics.csv", NAMES, label_key="truth", pred_key="found")
     for _ in range(2):
