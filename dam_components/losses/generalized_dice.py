@@ -41,12 +41,13 @@ def class_overlap(
     Returns:
         Intersection, reference size, predicted size; ``(B, C)`` each, float32 or float64.
     """
-    batch, classes = values.shape[:2]
-    index = labels.reshape(batch, -1)
-    of_true_class = (values.gather(1, labels) if of_true_class is None else of_true_class).reshape(batch, -1)
-    zeros = values.new_zeros(batch, classes, dtype=torch.promote_types(values.dtype, torch.float32))
-    intersection = zeros.scatter_add(1, index, of_true_class.to(zeros.dtype))
-    reference = zeros.scatter_add(1, index, torch.ones_like(index, dtype=zeros.dtype))
+    batch, classes, slices = values.shape[:3]
+    # slice by slice: scatter_add adds one voxel after the other, which float32 bears for some ten thousand
+    index = labels.reshape(batch, slices, -1)
+    of_true_class = (values.gather(1, labels) if of_true_class is None else of_true_class).reshape(index.shape)
+    zeros = values.new_zeros(batch, slices, classes, dtype=torch.promote_types(values.dtype, torch.float32))
+    intersection = zeros.scatter_add(2, index, of_true_class.to(zeros.dtype)).sum(1)
+    reference = zeros.scatter_add(2, index, torch.ones_like(index, dtype=zeros.dtype)).sum(1)
     predicted = values.flatten(2).sum(-1, dtype=zeros.dtype)
     return intersection, reference, predicted
 

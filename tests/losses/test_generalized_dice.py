@@ -46,6 +46,14 @@ def test_class_overlap_counts_more_voxels_than_half_precision_can():
         assert part.item() == 64 * 64 * 32
 
 
+def test_float32_counts_a_large_patch_as_float64_does():
+    # one voxel after the other, two million ones times 0.97 were 2 % off
+    values = torch.full((1, 1, 128, 128, 128), 0.97)
+    labels = torch.zeros(1, 1, 128, 128, 128, dtype=torch.long)
+    for part, exact in zip(class_overlap(values, labels), class_overlap(values.double(), labels), strict=True):
+        torch.testing.assert_close(part, exact.float(), rtol=2e-4, atol=0)
+
+
 # π = (1/9, 1):   1 - 2 (2.3/9 + 0.6) / (5.7/9 + 2.3) = 1 - 154/264 = 5/12
 # π = (1/3, 1):   1 - 2 (2.3/3 + 0.6) / (5.7/3 + 2.3) = 1 - 82/126  = 22/63
 # π = (1, 1):     1 - 2 (2.3 + 0.6) / (5.7 + 2.3)     = 1 - 5.8/8   = 11/40
