@@ -135,8 +135,9 @@ class ConfidenceTrainer(SupervisedTrainer):
             network, confidence_network = (
                 cast(nn.Module, torch.compile(each, **(compile_kwargs or {}))) for each in (network, confidence_network)
             )
-        if isinstance(loss_function, nn.Module):
-            loss_function.to(device)  # it may hold state, as the running Dice of Eq. 7
+        for loss in (loss_function, confidence_loss, adversarial_loss):
+            if isinstance(loss, nn.Module):
+                loss.to(device)  # it may hold state, as the running Dice of Eq. 7
         # before the base class attaches handlers, which may ask for any of these
         self.network = network
         self.confidence_network = confidence_network
@@ -230,7 +231,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         for _ in range(self.confidence_steps):
             judged = self._confidence_step(image, labels, probabilities.detach())
         output[ConfidenceKeys.CONFIDENCE_LOSS], judgement = judged
-        confidence = judgement.detach().float().sigmoid()
+        confidence = judgement.detach().sigmoid()
         output[ConfidenceKeys.CONFIDENCE] = confidence
         self.fire_event(ConfidenceEvents.CONFIDENCE_COMPLETED)
 
@@ -268,13 +269,13 @@ class ConfidenceTrainer(SupervisedTrainer):
         """One step of D; gives L_D and D's logits as they were before the step."""
         self.confidence_optimizer.zero_grad(set_to_none=self.optim_set_to_none)
         with self._autocast():
-            judgement = self.confidence_network(torch.cat([probabilities, image], dim=1))
+            judgement = self.confidence_network(torch.cat([probabilities, image], dim=1)).float()
             on_labels: tuple[torch.Tensor, ...] = ()
             if getattr(self.confidence_loss, "judge_labels", 0) > 0:
                 classes = torch.arange(probabilities.shape[1], device=labels.device)
                 # by comparison: the loss, which reports labels out of range, still gets to see them
                 onehot = (labels == classes.view(-1, *[1] * (labels.ndim - 2))).to(probabilities.dtype)
-                on_labels = (self.confidence_network(torch.cat([onehot, image], dim=1)),)
+                on_labels = (self.confidence_network(torch.cat([onehot, image], dim=1)).float(),)
         loss = self.confidence_loss(judgement, probabilities, labels, *on_labels)
         self.confidence_scaler.scale(loss).backward()
         self._step(self.confidence_scaler, self.confidence_optimizer, self.confidence_network)
@@ -296,7 +297,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         segmentation = self.loss_function(scales, labels, **attention).mean()
         adversarial = torch.zeros_like(segmentation)
         # not through DistributedDataParallel, which would wait for gradients of D that never come
-        network = getattr(self.confidence_network, "module", self.confidence_network)
+        network = undistributed(self.confidence_network)
         with frozen(network):
             if heeds and self.lambda_adv > 0 and self.adversarial_loss is not None:
                 with self._autocast():
@@ -324,6 +325,12 @@ class ConfidenceTrainer(SupervisedTrainer):
             nn.utils.clip_grad_norm_(network.parameters(), self.clip_grad_norm)
         scaler.step(optimizer)
         scaler.update()
+
+
+def undistributed(network: nn.Module) -> nn.Module:
+    """The network inside ``DistributedDataParallel``, compiled or not; any other as it is."""
+    inner = getattr(network, "_orig_mod", network)
+    return inner.module if isinstance(inner, nn.parallel.DistributedDataParallel) else network
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dam_components.chosen_class import chosen_class
-from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceTrainer
+from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceTrainer, undistributed
 
 __all__ = ["SemiSupervisedConfidenceTrainer", "SemiSupervisedKeys"]
 
@@ -179,5 +179,5 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
 
 def bare(network: nn.Module) -> nn.Module:
     """The network without what wraps it for several processes or compiles it."""
-    network = getattr(network, "module", network)
+    network = undistributed(network)
     return getattr(network, "_orig_mod", network)

@@ -72,7 +72,7 @@ class ConfidenceMapd(MapTransform):
     @torch.no_grad()
     def confidence(self, probabilities: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """M of P̂ and X, both ``(C, ...)`` or both batched."""
-        spatial_dims = next(p.ndim for p in self.network.parameters() if p.ndim > 2) - 2
+        spatial_dims = max(p.ndim for p in self.network.parameters()) - 2  # of the convolutions' kernels
         single = probabilities.ndim == spatial_dims + 1
         p, x = (t.as_tensor() if isinstance(t, MetaTensor) else t for t in (probabilities, image))
         p, x = (t[None] if single else t for t in (p, x))

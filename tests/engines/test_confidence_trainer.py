@@ -115,6 +115,32 @@ def test_amp_computes_the_networks_in_half_and_the_losses_in_single_precision(bu
     assert not trainer.scaler.is_enabled()  # bfloat16 does not underflow; on a CPU there is no float16 training
 
 
+def test_a_loss_of_ones_own_gets_the_judgement_of_d_in_single_precision(build):
+    seen = []
+
+    def loss(judgement, probabilities, labels):
+        seen.append(judgement.dtype)
+        return judgement.square().mean()
+
+    build(amp=True, confidence_loss=loss).run()
+    assert set(seen) == {torch.float32}
+
+
+def test_the_adversary_is_all_of_d_even_where_a_part_of_it_is_called_module(build):
+    class Wrapped(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module, self.calls = module, 0
+
+        def forward(self, x):
+            self.calls += 1
+            return -self.module(x)
+
+    D = Wrapped(build().confidence_network)
+    build(batches=1, confidence_network=D, lambda_adv=0.5).run()
+    assert D.calls == 2  # Eq. 4 and Eq. 6
+
+
 def test_amp_is_near_single_precision(build):
     losses = {}
     for amp in (False, True):

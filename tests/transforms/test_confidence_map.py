@@ -50,6 +50,23 @@ def test_a_batch_is_judged_case_by_case(shape):
         torch.testing.assert_close(item, ConfidenceMapd("pred", D)(alone)["confidence"])
 
 
+def test_parameters_that_are_no_kernels_do_not_hide_the_dimensions():
+    """As the position embeddings, (1, N, C), with which MONAI's UNETR begins."""
+
+    class Positioned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.positions = nn.Parameter(torch.zeros(1, 4, 8))
+            self.inner = Sum(3)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    data = case(6, 5, 4)
+    confidence = ConfidenceMapd("pred", Positioned())(data)["confidence"]
+    torch.testing.assert_close(confidence, (1 + data["image"]).sigmoid())
+
+
 @pytest.mark.parametrize(("amp", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
 def test_d_runs_in_the_precision_asked_for_whatever_is_set_outside(amp, dtype):
     D, data, seen = Sum(3), case(6, 5, 4), []
