@@ -36,8 +36,9 @@ def case_quality(
     :func:`~dam_components.metrics.structure_zone`; :func:`~dam_components.metrics.predicted_dice`, calibrated where
     there is a calibration, with the ends of its interval (``None`` without a calibration).
 
-    The case is for review if a class is absent from the segmentation, if the lower end of a class's interval is
-    below ``review_below``, or if the mean of the predicted Dice over the classes is.
+    The case is for review if a class is absent from the segmentation, or its predicted Dice is below ``review_below``.
+    (The lower end of a 90 % interval, which also covers bad images, would send most good cases to review:
+    ``docs/results`` has the figures.)
 
     A class that S calls nowhere has volume 0 and no mean confidence (``None``). Its Dice can only be 0 or 1, so its
     predicted Dice is the probability that it is absent, which no calibration changes, and its interval with a
@@ -49,7 +50,7 @@ def case_quality(
         spacing_mm: size of a voxel along each axis.
         label_names: name of each class 1..C-1.
         calibration: for C-1 classes; ``None``: the raw predicted Dice.
-        review_below: the Dice from which on nobody needs to look.
+        review_below: the predicted Dice of a class below which a person should look; raise it to see more cases.
         band_mm: how far round a structure its mean confidence looks.
 
     Returns:
@@ -81,6 +82,8 @@ def case_quality(
         else:
             mean, value, ends = None, float(raw[index - 1]), (0.0, 1.0)
             reasons.append(f"{name} is absent from the segmentation")
+        if counts[index] and value < review_below:
+            reasons.append(f"{name}: predicted Dice {value:.2f} is below {review_below:g}")
         rows[name] = {
             "volume_ml": counts[index] * math.prod(spacing_mm) / 1000,
             "mean_confidence": mean,
@@ -88,14 +91,9 @@ def case_quality(
             "predicted_dice_low": ends[0] if calibrated else None,
             "predicted_dice_high": ends[1] if calibrated else None,
         }
-        if counts[index] and calibrated and ends[0] < review_below:
-            reasons.append(f"{name}: predicted Dice may be as low as {ends[0]:.2f}, below {review_below:g}")
-    overall = sum(row["predicted_dice"] or 0.0 for row in rows.values()) / len(rows)
-    if overall < review_below:
-        reasons.append(f"predicted mean Dice {overall:.2f} is below {review_below:g}")
     return {
         "classes": rows,
-        "predicted_mean_dice": overall,
+        "predicted_mean_dice": sum(row["predicted_dice"] or 0.0 for row in rows.values()) / len(rows),
         "calibrated": calibrated,
         "review": bool(reasons),
         "reasons": reasons,

@@ -70,25 +70,30 @@ def test_a_perfect_case_needs_no_review_and_a_doubtful_one_does():
     assert (sure["review"], sure["review_reasons"], sure["predicted_mean_dice"]) == (False, "", 1)
     data["confidence"] = torch.full((1, 8, 7, 6), 0.9)
     result = CaseReportd("pred", NAMES)(data)["result"]
-    mean = result["predicted_mean_dice"]
-    assert mean == pytest.approx((result["left_lobe_predicted_dice"] + result["right_predicted_dice"]) / 2)
-    assert result["review"] == (mean < 0.8)
-    for limit, flagged in ((mean + 0.01, True), (mean - 0.01, False)):
-        assert CaseReportd("pred", NAMES, review_below=limit)(data)["result"]["review"] is flagged
+    each = [result["left_lobe_predicted_dice"], result["right_predicted_dice"]]
+    assert result["predicted_mean_dice"] == pytest.approx(sum(each) / 2)
+    for limit, flagged in ((max(each) + 0.01, 2), (sum(each) / 2, 1), (min(each) - 0.001, 0)):
+        result = CaseReportd("pred", NAMES, review_below=limit)(data)["result"]
+        assert result["review"] is bool(flagged)
+        assert result["review_reasons"].count("is below") == flagged
 
 
-def test_the_lower_end_of_one_class_is_enough_for_review():
+def test_the_calibrated_dice_of_one_class_is_enough_for_review_and_its_interval_is_told():
     data = case()
     raw = CaseReportd("pred", NAMES, review_below=0)(data)["result"]
     assert not raw["review"]
-    limit = raw["left_lobe_predicted_dice"] - 0.05
-    result = CaseReportd("pred", NAMES, calibration=calibration(2), review_below=limit)(data)["result"]
+    left, right = (raw[f"{name}_predicted_dice"] for name in ("left_lobe", "right"))
+    entry = type(calibration(1).classes[0])
+    worse = DiceCalibration(0.9, (entry(-1.0, 1.0, 0.1, 0.0, 50), entry(0.0, 1.0, 0.1, 0.0, 50)))
+    limit = min(left, right) - 0.01  # the raw ones are above it
+    assert not CaseReportd("pred", NAMES, review_below=limit)(data)["result"]["review"]
+    result = CaseReportd("pred", NAMES, calibration=worse, review_below=limit)(data)["result"]
     dice = result["left_lobe_predicted_dice"]
-    assert dice == pytest.approx(raw["left_lobe_predicted_dice"])
-    assert result["left_lobe_predicted_dice_low"] == pytest.approx(dice - 0.1)
+    assert dice < limit < left and result["right_predicted_dice"] == pytest.approx(right)
+    assert result["left_lobe_predicted_dice_low"] == pytest.approx(max(dice - 0.1, 0))
     assert result["left_lobe_predicted_dice_high"] == pytest.approx(dice + 0.1)
     assert result["review"] is True
-    assert f"left lobe: predicted Dice may be as low as {dice - 0.1:.2f}, below" in result["review_reasons"]
+    assert result["review_reasons"] == f"left lobe: predicted Dice {dice:.2f} is below {limit:g}"
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
