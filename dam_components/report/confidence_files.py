@@ -16,11 +16,26 @@ import torch
 from dam_components.files import write_whole
 from dam_components.report.confidence_curves import draw_curves
 from dam_components.report.confidence_evidence import CaseEvidence
-from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table, score_table, show_scores
+from dam_components.report.confidence_table import (
+    agreement_table,
+    case_rows,
+    markdown_table,
+    review_table,
+    score_table,
+    show_scores,
+)
 from dam_components.report.doubt_scores import SCORES
 from dam_components.report.pictures import save_figure
 
 __all__ = ["describe_machine", "shell_command", "write_study"]
+
+REVIEW_BELOW = 0.8  # as in the bundle's inference
+CASES = "`constant` is the mean true Dice of the other cases: who predicts worse than that knows nothing of the case."
+FLAGS = (
+    "A case is flagged where the predicted Dice of a class is below the limit, as inference does it (by D, or by "
+    "D, calibrated where there is a calibration). found: share of the bad cases that are flagged; right: share of the "
+    "flagged cases that are bad."
+)
 
 
 def write_study(
@@ -48,7 +63,7 @@ def write_study(
     table = score_table(clean, resamples, seed)
     rows = case_rows([*clean, *spoilt], class_names, case_scores)
     agreement = agreement_table(rows)
-    text = _report(facts, table, agreement)
+    text = _report(facts, table, rows, agreement)
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, content in (
@@ -84,7 +99,7 @@ def describe_machine(device: torch.device) -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def _report(facts: Mapping[str, str], table: pd.DataFrame, agreement: pd.DataFrame) -> str:
+def _report(facts: Mapping[str, str], table: pd.DataFrame, rows: pd.DataFrame, agreement: pd.DataFrame) -> str:
     rest = {name: fact for name, fact in facts.items() if name != "command"}
     parts = ["# Confidence study", f"```\n{facts['command']}\n```", "\n".join(f"- {k}: {v}" for k, v in rest.items())]
     parts.append("\n".join(f"- `{name}`: {SCORES[name]}" for name in table["score"].unique()))
@@ -92,4 +107,6 @@ def _report(facts: Mapping[str, str], table: pd.DataFrame, agreement: pd.DataFra
         parts += [f"## {title}", markdown_table(show_scores(table, region))]
     # each hard kind by class is in agreement.csv; here it would bury the rest
     told = agreement[agreement["cases"].str.startswith("clean") | (agreement["class"] == "mean")]
-    return "\n\n".join([*parts, "## Predicted and true Dice of a case", markdown_table(told)]) + "\n"
+    parts += ["## Predicted and true Dice of a case", CASES, markdown_table(told)]
+    parts += [f"## Cases with a class below {REVIEW_BELOW:g}", FLAGS, markdown_table(review_table(rows, REVIEW_BELOW))]
+    return "\n\n".join(parts) + "\n"

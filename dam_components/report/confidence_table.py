@@ -17,7 +17,9 @@ from dam_components.metrics import (
 )
 from dam_components.report.confidence_evidence import CALIBRATED, REGIONS, CaseEvidence, relative_times
 
-__all__ = ["MEASURES", "agreement_table", "case_rows", "markdown_table", "score_table", "show_scores"]
+__all__ = ["MEASURES", "agreement_table", "case_rows", "markdown_table", "review_table", "score_table", "show_scores"]
+
+CONSTANT = "constant"  # the baseline of predicted Dice: what somebody knows who looks at no image
 
 MEASURES = {
     "auroc": lambda counts: ScoreHistogram(*counts).auroc(),
@@ -103,8 +105,10 @@ def case_rows(cases: Sequence[CaseEvidence], class_names: Sequence[str], scores:
 def agreement_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Spearman and mean absolute error of predicted and true Dice, by group of cases, class and score.
 
-    Where cases are calibrated, ``interval_coverage`` is the share of true Dice inside their intervals; of the mean it
-    is that of all classes together. Classes that S calls nowhere have no interval and do not count.
+    Where cases are calibrated, ``interval_coverage`` is the share of true Dice inside their intervals, and
+    ``interval_width`` the mean width of these; of the mean they are those of all classes together. Classes that S calls
+    nowhere have no interval and do not count. The score ``constant`` is the mean true Dice of the group's other cases:
+    a prediction with a larger error knows less of a case than that.
 
     Groups: ``clean``, and where there are hard cases ``clean and hard`` and each kind of hard case.
 
@@ -131,8 +135,55 @@ def agreement_table(rows: pd.DataFrame) -> pd.DataFrame:
                     "mean_absolute_error": agreement.mean_absolute_error,
                 }
                 if row["score"] == CALIBRATED:
-                    row["interval_coverage"] = _coverage(of_group if name == "mean" else part)
+                    row |= _intervals(of_group if name == "mean" else part)
                 found.append(row)
+            if len(part) > 1:
+                true = part["true_dice"]
+                others = (true.sum() - true) / (len(true) - 1)
+                found.append(
+                    {
+                        "cases": group,
+                        "class": name,
+                        "score": CONSTANT,
+                        "n": len(part),
+                        "true_dice": true.mean(),
+                        "predicted_dice": others.mean(),
+                        "mean_absolute_error": (others - true).abs().mean(),
+                    }
+                )
+    return pd.DataFrame(found)
+
+
+def review_table(rows: pd.DataFrame, below: float = 0.8) -> pd.DataFrame:
+    """How well a predicted Dice flags the cases of which a class is bad, by group of cases and score.
+
+    A case is bad if the true Dice of one of its classes is below the limit, and flagged if a predicted one is.
+    ``found`` is the share of bad cases that are flagged, ``right`` the share of flagged cases that are bad.
+
+    Args:
+        rows: of :func:`case_rows`.
+        below: the limit.
+    """
+    scores = [column for column in rows.columns if column.startswith("predicted_dice_")]
+    worst = rows[rows["class"] != "mean"].groupby(["case", "kind"], sort=False)[["true_dice", *scores]].min() < below
+    clean = worst.index.get_level_values("kind") == "clean"
+    groups = {"clean": worst[clean], **({"clean and hard": worst} if not clean.all() else {})}
+    found = []
+    for group, cases in groups.items():
+        bad = cases["true_dice"]
+        for column in scores:
+            both = (cases[column] & bad).sum()
+            found.append(
+                {
+                    "cases": group,
+                    "score": column.removeprefix("predicted_dice_"),
+                    "n": len(cases),
+                    "bad": int(bad.sum()),
+                    "flagged": int(cases[column].sum()),
+                    "found": both / bad.sum() if bad.any() else np.nan,
+                    "right": both / cases[column].sum() if cases[column].any() else np.nan,
+                }
+            )
     return pd.DataFrame(found)
 
 
@@ -153,6 +204,9 @@ def markdown_table(frame: pd.DataFrame) -> str:
     return "\n".join(f"|{t}|" if i == 1 else f"| {t} |" for i, t in enumerate(text))
 
 
-def _coverage(rows: pd.DataFrame) -> float:
+def _intervals(rows: pd.DataFrame) -> dict[str, float]:
     held = rows.dropna(subset=["interval_low", "interval_high"])
-    return float(held["true_dice"].between(held["interval_low"], held["interval_high"]).mean())
+    return {
+        "interval_coverage": float(held["true_dice"].between(held["interval_low"], held["interval_high"]).mean()),
+        "interval_width": float((held["interval_high"] - held["interval_low"]).mean()),
+    }

@@ -14,7 +14,14 @@ from dam_components.report.confidence_evidence import (
     gather_case,
     relative_times,
 )
-from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table, score_table, show_scores
+from dam_components.report.confidence_table import (
+    agreement_table,
+    case_rows,
+    markdown_table,
+    review_table,
+    score_table,
+    show_scores,
+)
 from dam_components.report.doubt_scores import Segmenter, make_scores
 from dam_components.transforms import ConfidenceMapd
 
@@ -153,10 +160,31 @@ def test_coverage_counts_the_true_dice_inside_intervals():
     found = table.set_index(["class", "score"])["interval_coverage"]
     assert found[:, CALIBRATED].to_dict() == pytest.approx({"one": 1 / 2, "two": 0, "mean": 1 / 3})
     assert found[:, "D"].isna().all()
+    widths = table.set_index(["class", "score"])["interval_width"]
+    assert widths[:, CALIBRATED].to_dict() == pytest.approx(dict.fromkeys(("one", "two", "mean"), 0.2))
+    # a constant knows the other case's Dice alone: 0.9 for 0.55, and 0.55 for 0.9
+    assert table.set_index(["class", "score"])["mean_absolute_error"]["one", "constant"] == pytest.approx(0.35)
     # |0.5 - 0.55| and |0.5 - 0.9|
     errors = table.set_index(["class", "score"])["mean_absolute_error"]
     assert errors["one", CALIBRATED] == pytest.approx((0.05 + 0.4) / 2)
     assert "nan" not in markdown_table(table)
+
+
+def test_flags_are_counted_by_the_worst_class_of_a_case():
+    cases = [  # D's Dice, and the true one
+        evidence("found", [0.9, 0.7], [0.9, 0.6], [True, True]),
+        evidence("missed", [0.9, 0.9], [0.7, 0.9], [True, True]),
+        evidence("for nothing", [0.79, 0.9], [0.9, 0.9], [True, True]),
+        evidence("good", [0.9, 0.9], [0.8, 0.9], [True, True]),
+    ]
+    hard = evidence("found", [0.1, 0.2], [0.2, 0.1], [True, True])
+    hard.kind = "noise"
+    table = review_table(case_rows([*cases, hard], ["one", "two"], ["D"])).set_index("cases")
+    assert table.loc["clean", ["n", "bad", "flagged", "found", "right"]].tolist() == [4, 2, 2, 0.5, 0.5]
+    assert table.loc["clean and hard", ["n", "bad", "flagged"]].tolist() == [5, 3, 3]
+    assert table.loc["clean and hard", ["found", "right"]].tolist() == pytest.approx([2 / 3, 2 / 3])
+    none = review_table(case_rows(cases, ["one", "two"], ["D"]), below=0.1)
+    assert none[["bad", "flagged"]].to_numpy().tolist() == [[0, 0]] and none[["found", "right"]].isna().all(axis=None)
 
 
 def test_a_label_that_s_does_not_know_is_an_error():
@@ -183,7 +211,7 @@ def test_differences_are_d_minus_the_rival_and_entropy_has_no_ece():
 
 def test_agreement_groups_clean_hard_and_each_kind():
     rows = case_rows([*gather(cases=3), *gather(kind="noise", cases=2)], ["ball"], ["D"])
-    counts = agreement_table(rows).query("`class` == 'mean'").set_index("cases")["n"]
+    counts = agreement_table(rows).query("`class` == 'mean' and score == 'D'").set_index("cases")["n"]
     assert counts.to_dict() == {"clean": 3, "clean and hard": 5, "noise": 2}
     assert [*agreement_table(rows[rows["kind"] == "clean"])["cases"].unique()] == ["clean"]
 
