@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from dam_components.data import HARD_KINDS, HardCased
-from dam_components.metrics import DiceCalibration
+from dam_components.metrics import DiceCalibration, least_cases
 from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table
 from dam_components.report.doubt_scores import make_scores
@@ -99,6 +99,11 @@ def calibrate(
         f"\n{count} cases of section {section}, clean and {len(spoilers)} hard copies of each; "
         f"{CALIBRATED} is cross-fitted, intervals should hold {level:.0%}\nwrote {target}"
     )
+    if count < least_cases(level):
+        print(
+            f"take these intervals as rough: copies of {count} cases do not make up for the {least_cases(level)} cases "
+            f"that {level:.0%} needs; name a larger --section, or lower --level"
+        )
 
 
 def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:

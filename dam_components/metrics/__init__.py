@@ -20,6 +20,7 @@ from dam_components.metrics.dice_calibration import (
     conformal_quantile,
     dice_map,
     fit_dice_map,
+    least_cases,
 )
 from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
 from dam_components.metrics.error_band import error_band
@@ -66,6 +67,7 @@ __all__ = [
     "fit_temperature",
     "fit_dice_map",
     "largest_piece",
+    "least_cases",
     "least_confident_first",
     "logit_scale",
     "metric_score",

@@ -76,6 +76,7 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     assert "mean_absolute_error | interval_coverage |" in shown
     assert f"3 cases of section validation, clean and 4 hard copies of each; {CALIBRATED} is cross-fitted" in shown
     assert f"wrote {target}" in shown
+    assert "copies of 3 cases do not make up for the 4 cases that 80% needs" in shown
 
 
 def test_output_section_fold_severity_and_seed_are_obeyed(setup, gathered, tmp_path):

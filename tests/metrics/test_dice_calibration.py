@@ -98,9 +98,25 @@ def test_nan_leaves_a_pair_out():
     assert one.classes[1] == two.classes[1]
 
 
+@pytest.mark.parametrize(("patients", "held"), [(20, 0.9), (3, 0.72)])
+def test_copies_do_not_make_up_for_patients(patients, held):
+    def draw(count, copies, seed):
+        random = np.random.default_rng(seed)
+        raw = random.uniform(0.6, 0.9, (count * copies, 1))
+        of_patient = np.repeat(0.04 * random.standard_normal(count), copies)[:, None]
+        return raw, (raw + of_patient + 0.005 * random.standard_normal(raw.shape)).clip(0, 1)
+
+    covered = []
+    for seed in range(40):
+        calibration = DiceCalibration.fit(*draw(patients, 24, seed), groups=np.repeat(np.arange(patients), 24))
+        raw, truth = draw(300, 1, 100 + seed)  # new patients
+        _, low, high = calibration(raw)
+        covered.append(((low <= truth) & (truth <= high)).mean())
+    assert np.mean(covered) == pytest.approx(held, abs=0.05)
+
+
 def test_groups_stay_together():
-    # Each patient has an error of its own, the same in all its copies: a map that saw the patient does not look better
-    # by much, but the folds, and so the interval, are others than for rows on their own.
+    # the folds, and so the interval, are others than for rows on their own
     raw, true = simulate(60, 6)
     patients = np.repeat(np.arange(10), 6)
     grouped = DiceCalibration.fit(raw, true, groups=patients)
