@@ -3,18 +3,26 @@
 ``serve.py`` puts this file in the place of the stock app's ``main.py``, which becomes ``monaibundle.py`` beside it.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import HTTPException
 from lib.least_confident import LeastConfident
 from monaibundle import MyApp
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
+
+from dam_components.errors import plain_message
+
+logger = logging.getLogger(__name__)
 
 INFO = "confidence"  # entry of an image's information, and the tag of its confidence map among its labels
 NOT_A_REPORT = {"label_names", "latencies", "centroids"}
+WEIGHTS_OF_D = "model_confidence.pt"
 
 
 class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that names MONAILabelApp itself as a base
@@ -23,7 +31,16 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
     What the result says is kept in the image's information; the map is kept as a label with the tag ``confidence``,
     so that clients on other machines can fetch it. Settings (``--conf``): those of ``monaibundle``, and
     ``judge_seconds``, how long a request for the next sample may judge images, 60 by default.
+
+    What is wrong with a request or an image comes back to the client as one line, under ``detail``.
     """
+
+    def init_infers(self) -> dict[str, InferTask]:
+        infers = super().init_infers()
+        for name in self.models:  # MONAI Label takes every file of weights for one of S
+            offered = infers[name]._config["model_filename"]
+            offered[:] = [file for file in offered if file != WEIGHTS_OF_D]
+        return infers
 
     def init_strategies(self) -> dict[str, Strategy]:
         strategies = super().init_strategies()
@@ -34,9 +51,47 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
         return strategies
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        result = super().infer(request, datastore)
-        self.keep(request["image"], request["model"], result["params"], datastore or self.datastore())
+        images, image, model = datastore or self.datastore(), request["image"], request["model"]
+        if isinstance(image, str) and not os.path.exists(image) and image not in images.list_images():
+            raise HTTPException(404, f"no image {image} among the studies: GET /datastore/ lists them")
+        chosen = request.get("model_filename") or []
+        chosen = [chosen] if isinstance(chosen, str) else list(chosen)
+        offered = self._infers[model]._config["model_filename"] if model in self._infers else chosen
+        if unknown := set(chosen[:1]) - set(offered):
+            raise HTTPException(422, f"model_filename must be one of {', '.join(offered)}, got {unknown.pop()}")
+        try:
+            result = super().infer(request, datastore)
+        except Exception as error:
+            message = plain_message(error)
+            if message is None:
+                raise
+            raise HTTPException(422, message) from error
+        if chosen[:1] in ([], [os.path.basename(self._infers[model].get_path())]):
+            self.keep(image, model, result["params"], images)
         return result
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """As MONAI Label's, but an image that fails is listed at the end, and the others are done."""
+        failed = {}
+
+        def infer(one: Mapping[str, Any], images: Datastore) -> dict[str, Any]:
+            try:
+                return self.infer(one, images)
+            except HTTPException as error:
+                logger.warning("%s: %s", one["image"], error.detail)
+                failed[one["image"]] = error.detail
+                return {"file": None}
+
+        result = self._batch_infer(request, datastore or self.datastore(), infer)
+        if failed:
+            listed = "\n".join(f"  {image}: {why}" for image, why in failed.items())
+            raise ValueError(f"{len(failed)} of {len(result)} images failed, the others are done:\n{listed}")
+        return result
+
+    def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if not self.datastore().get_labeled_images():
+            raise ValueError("no image of the studies has a final label to learn from: submit one first")
+        return super().train(request)
 
     def keep(self, image: Any, model: str, params: Mapping[str, Any], datastore: Datastore) -> None:
         """Keeps what was said of an image of the datastore."""

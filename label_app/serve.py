@@ -16,18 +16,18 @@ OTHER_TASKS = ("deepedit", "deepgrow", "detection", "classification")  # MONAI L
 
 def serve(
     studies: str,
-    bundle: str = str(HERE.parent / "bundle"),
+    bundle: str | None = None,
     name: str = "hippocampus",
     workspace: str = "label_workspace",
     host: str = "127.0.0.1",
     port: int = 8000,
     judge_seconds: float = 60,
 ) -> None:
-    """Starts a server; Ctrl-C ends it. A first start copies app and bundle to the workspace, later ones keep them.
+    """Starts a server; Ctrl-C ends it. A first start copies the bundle to the workspace, later ones serve that copy.
 
     Args:
         studies: folder of NIfTI images, or the address of a DICOMweb server.
-        bundle: the bundle to serve, with its weights.
+        bundle: the bundle to serve, with its weights; by default what the workspace holds, at first this project's.
         name: what the model is called in the clients.
         workspace: folder for the app, the bundle's copy, which training changes, and the logs.
         host: address to listen at; 0.0.0.0 for clients on other machines.
@@ -46,7 +46,7 @@ def serve(
             probe.bind((host, port))
         except OSError as error:
             stop(f"cannot listen at {host}:{port} ({error.strerror}); name another with --port")
-    app = prepare(Path(workspace).absolute(), Path(bundle).absolute(), name)
+    app = prepare(Path(workspace).absolute(), None if bundle is None else Path(bundle).absolute(), name)
     settings = {"models": name, "sam2": "false", "zoo_source": "local", "judge_seconds": str(judge_seconds)}
     conf = [word for pair in settings.items() for word in ("--conf", *pair)]
     server = [*LABEL, "start_server", "-a", str(app), "-s", str(studies), *conf, "-i", host, "-p", str(port)]
@@ -57,8 +57,8 @@ def serve(
 LABEL = [sys.executable, "-m", "monailabel.main"]
 
 
-def prepare(workspace: Path, bundle: Path, name: str) -> Path:
-    """The app's folder in the workspace: the stock app, this one in front of it, the bundle; kept if it is there."""
+def prepare(workspace: Path, bundle: Path | None, name: str) -> Path:
+    """The app's folder in the workspace: the stock app, this one in front of it as it is now, and the bundle's copy."""
     app = workspace / "app"
     if not app.is_dir():
         workspace.mkdir(parents=True, exist_ok=True)
@@ -69,20 +69,34 @@ def prepare(workspace: Path, bundle: Path, name: str) -> Path:
             stop(f"MONAI Label cannot copy its app ({(done.stderr or done.stdout).strip().splitlines()[-1]})")
         stock = partial / "monaibundle"
         (stock / "main.py").rename(stock / "monaibundle.py")
-        shutil.copy(HERE / "main.py", stock)
-        shutil.copytree(HERE / "lib", stock / "lib", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         stock.rename(app)
         partial.rmdir()
+    shutil.copy(HERE / "main.py", app)
+    shutil.copytree(HERE / "lib", app / "lib", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     model = app / "model" / name
-    if not model.is_dir():
-        if not (bundle / "configs" / "inference.json").is_file():
-            stop(f"{bundle} is no bundle: it has no configs/inference.json; name another with --bundle")
-        if not (bundle / "models" / "model.pt").is_file():
-            stop(f"{bundle} has no models/model.pt, without which MONAI Label ignores a bundle: train it first")
+    note = model / "copied_from.txt"
+    if model.is_dir():
+        source = note.read_text(encoding="utf-8").strip() if note.is_file() else "an unknown bundle"
+        if bundle is not None and source != str(bundle):
+            stop(f"{model} is a copy of {source}: to serve {bundle}, name another --workspace or --name")
+        check_bundle(model, "put it back, or name another --workspace")
+    else:
+        bundle = bundle or HERE.parent / "bundle"
+        check_bundle(bundle, "train it first, or name another with --bundle")
         partial = model.with_name(f".partial-{os.getpid()}")
         shutil.copytree(bundle, partial, ignore=shutil.ignore_patterns("output", "data"))
+        (partial / note.name).write_text(f"{bundle}\n", encoding="utf-8")
         partial.rename(model)
+        source = str(bundle)
+    print(f"serving {model}, a copy of {source}", flush=True)
     return app
+
+
+def check_bundle(bundle: Path, remedy: str) -> None:
+    """Stops if one of the files is missing without which nothing is served."""
+    for file in ("configs/inference.json", "models/model.pt", "models/model_confidence.pt"):
+        if not (bundle / file).is_file():
+            stop(f"{bundle} has no {file}, without which it cannot be served: {remedy}")
 
 
 def stop(message: str) -> None:

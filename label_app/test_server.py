@@ -269,3 +269,51 @@ def test_other_mistakes_are_one_line(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "inference.json").touch()
     assert "has no models/model.pt" in line_of(str(tmp_path), bundle=str(tmp_path), **options)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model.pt").touch()
+    assert "has no models/model_confidence.pt" in line_of(str(tmp_path), bundle=str(tmp_path), **options)
+
+
+def test_a_workspace_says_what_it_is_a_copy_of(server, tmp_path):
+    workspace = server.models.parents[3]
+    options = {"workspace": str(workspace), "port": free_port()}
+    line = line_of(str(server.studies), bundle=str(tmp_path), **options)
+    assert f"is a copy of {PROJECT / 'bundle'}: to serve {tmp_path}, name another --workspace or --name" in line
+
+
+def refused(server, method, path, status, **options):
+    """The one line that a client gets."""
+    answer = requests.request(method, server.address + path, timeout=600, **options)
+    assert answer.status_code == status, answer.text
+    return answer.json()["detail"]
+
+
+def test_what_is_wrong_with_a_request_comes_back_as_one_line(server):
+    path, form = f"/infer/{MODEL}", {"params": json.dumps({"device": "cpu"})}
+    line = refused(server, "post", path, 404, params={"image": "nobody", "output": "json"}, data=form)
+    assert line == "no image nobody among the studies: GET /datastore/ lists them"
+    weights = {"params": json.dumps({"device": "cpu", "model_filename": "model_confidence.pt"})}
+    line = refused(server, "post", path, 422, params={"image": CASE, "output": "json"}, data=weights)
+    assert line == "model_filename must be one of model.pt, got model_confidence.pt"
+    assert server.ask("get", "/info/").json()["models"][MODEL]["config"]["model_filename"] == ["model.pt"]
+
+
+def test_a_bad_image_is_named_and_does_not_stop_the_rest(server):
+    good = nib.load(DATA / "imagesTr" / f"{CASE}.nii.gz")
+    bad = server.studies / "a_bad_image.nii.gz"  # the first in order
+    nib.save(nib.Nifti1Image(np.stack([good.get_fdata()] * 4, -1).astype(np.float32), good.affine), bad)
+    name = bad.name.removesuffix(".nii.gz")
+    until = time.monotonic() + 60
+    while name not in server.ask("get", "/datastore/", params={"output": "all"}).text and time.monotonic() < until:
+        time.sleep(1)  # the server looks for new files now and then
+    form = {"params": json.dumps({"device": "cpu"})}
+    line = refused(server, "post", f"/infer/{MODEL}", 422, params={"image": name, "output": "json"}, data=form)
+    assert bad.name in line and "has 4 channels, the configuration expects 1 (image_channels)" in line
+    request = {"device": "cpu", "multi_gpu": False, "images": [name, CASE]}
+    server.ask("post", f"/batch/infer/{MODEL}", params={"images": "all"}, json=request)
+    while (task := server.ask("get", "/batch/infer/").json())["status"] in ("SUBMITTED", "RUNNING"):
+        time.sleep(1)
+    details = "\n".join(task["details"])
+    assert task["status"] == "ERROR" and "images failed, the others are done" in details and name in details
+    assert CASE in server.ask("get", "/datastore/", params={"output": "all"}).text
+    bad.unlink()

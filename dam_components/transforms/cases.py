@@ -58,20 +58,27 @@ class CheckCased(MapTransform):
         image_channels: channels that S expects.
         num_classes: classes, background included: labels are whole numbers in 0..num_classes-1.
         allow_missing_keys: pass cases without a label.
+        spatial_dims: of the image, that S expects; ``None``: any.
 
     Raises:
-        ValueError: in one line that names the file: wrong number of channels, NaN or infinity, image and label of
-            different shapes, labels that are not whole numbers in 0..num_classes-1.
+        ValueError: in one line that names the file: wrong number of channels or dimensions, NaN or infinity, image and
+            label of different shapes, labels that are not whole numbers in 0..num_classes-1.
     """
 
     def __init__(
-        self, keys: KeysCollection, image_channels: int, num_classes: int, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        image_channels: int,
+        num_classes: int,
+        allow_missing_keys: bool = False,
+        spatial_dims: int | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if not 1 <= len(self.keys) <= 2:
             raise ValueError(f"keys must name the image, and may name the label after it, got {list(self.keys)}")
         self.image_channels = image_channels
         self.num_classes = num_classes
+        self.spatial_dims = spatial_dims
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = data[self.keys[0]]
@@ -79,7 +86,12 @@ class CheckCased(MapTransform):
         if image.shape[0] != self.image_channels:
             raise ValueError(
                 f"{name} has {image.shape[0]} channels, the configuration expects {self.image_channels} "
-                "(image_channels)"
+                "(image_channels): give as many, or take another task's configuration"
+            )
+        if self.spatial_dims is not None and image.ndim - 1 != self.spatial_dims:
+            raise ValueError(
+                f"{name} has {image.ndim - 1} dimensions, the configuration expects {self.spatial_dims}: give the "
+                "whole volume as one file"
             )
         if not torch.isfinite(torch.as_tensor(image)).all():
             raise ValueError(f"{name} holds NaN or infinite voxels; replace them before training or inference")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
-from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from dam_components.metrics import least_confident_first
@@ -58,12 +58,13 @@ class LeastConfident(Strategy):
                 break
             try:
                 reports[image] = self.judge(image, model)
-            except Exception:  # one unreadable image must not stop the others
+            except HTTPException as error:  # one unreadable image must not stop the others
+                logger.warning("%s: %s", image, error.detail)
+            except Exception:
                 logger.exception("%s cannot be judged by %s", image, model)
         if not reports:
-            raise MONAILabelException(
-                MONAILabelError.INFERENCE_ERROR,
-                f"{model} could judge none of the {len(images)} unlabelled images; the server's log says why",
+            raise HTTPException(
+                422, f"{model} could judge none of the {len(images)} unlabelled images; the server's log says why"
             )
         image = least_confident_first(reports)[0]
         counts = {"judged": len(reports), "unlabelled": len(images)}

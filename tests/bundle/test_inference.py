@@ -117,14 +117,16 @@ def test_bad_cases_are_left_out_listed_and_end_in_a_failure(infer, patients, tmp
     cut = (images / "pelvic_002.nii.gz").read_bytes()
     (images / "pelvic_002.nii.gz").write_bytes(cut[: len(cut) // 2])
     save(images, "pelvic_003.nii.gz", np.stack([array, array], -1), good.affine)
-    with pytest.raises(SystemExit, match="3 of 5 cases failed, the others are done") as ended:
+    save(images, "pelvic_004.nii.gz", array[..., 0], good.affine)
+    shutil.copy(patients / "imagesTr" / "pelvic_004.nii.gz", images / "pelvic_005.nii.gz")
+    with pytest.raises(SystemExit, match="4 of 6 cases failed, the others are done") as ended:
         infer(images)
     listed = str(ended.value).splitlines()[1:]  # a message is status 1
     assert all(f"pelvic_00{i}.nii.gz" in line for i, line in enumerate(listed, start=1))
     assert "NaN" in listed[0] and "cut short" in listed[1] and "2 channels" in listed[2]
-    assert len(listed) == 3
+    assert "has 2 dimensions, the configuration expects 3" in listed[3] and len(listed) == 4
     # the last one comes after them
-    assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["pelvic_000", "pelvic_004", "summary.csv"]
+    assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["pelvic_000", "pelvic_005", "summary.csv"]
 
 
 def test_a_run_with_a_bad_case_has_a_nonzero_status_and_no_traceback(start, trained, patients, tmp_path):
