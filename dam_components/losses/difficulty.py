@@ -38,7 +38,8 @@ class DifficultyAwareHybridLoss(HybridLoss):
 
     The Dice term weighs each class by :math:`(1 - dsc_c)^\gamma` (Eq. 7), dsc_c being the running Dice of the class;
     the cross entropy weighs each voxel by :math:`F = (1 - M)^\beta` (Eq. 8, 9), M being D's confidence. With
-    ``gamma=0`` and ``beta=0``, or without a confidence and ``gamma=0``, it is :class:`HybridLoss`.
+    ``gamma=0``, and without a confidence or with ``beta=0`` and an F of 1 (``floor=0`` or ``normalize``), it is
+    :class:`HybridLoss`.
 
     Shapes: as :class:`HybridLoss`, and the confidence M in 0..1, ``(B, 1, ...)`` at the finest scale.
 
