@@ -133,10 +133,11 @@ def _metrics(cell: Cell, done: Mapping[str, Any] | None = None) -> pd.DataFrame:
 def _run(cell: Cell, command: str) -> None:
     """Training, evaluation and the files about them; what an earlier run has done is taken over."""
     folder, training = cell.folder, cell.folder / "training"
+    default = "cuda:0" if torch.cuda.is_available() else "cpu"  # as in the bundle
     facts = {
         **cell.settings,
         "libraries": {name: version(name) for name in LIBRARIES},
-        "machine": describe_machine(torch.device("cuda:0" if torch.cuda.is_available() else "cpu")),
+        "machine": describe_machine(torch.device(cell.setup.get("device") or default)),
         "command": command,
     }
     _write_json(folder / "config.json", facts)

@@ -86,9 +86,10 @@ class ConfidenceNet(ConfidenceTrunk):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.check(x)
         x = padding_as_background(x, self.num_classes)
-        own = largest_logit(x[:, : self.num_classes])
-        x = self.head(self.trunk(self.features(x)))
-        return x + own.to(x.dtype) if self.residual else x
+        judged = self.head(self.trunk(self.features(x)))
+        if self.residual:  # added in single precision: half of it would give sure voxels the same M
+            judged = (judged.float() + largest_logit(x[:, : self.num_classes])).to(x.dtype)
+        return judged
 
 
 def padding_as_background(x: torch.Tensor, num_classes: int) -> torch.Tensor:

@@ -76,9 +76,21 @@ def test_training_and_inference_agree_on_networks_and_preprocessing():
     for key in ("network_def", "confidence_network_def", "num_classes"):
         assert train[key] == inference[key]
 
-    # the label's part aside, and that training crops, which finds a slice out by itself
+    # the label's part aside
     before, after = (
-        [{k: v for k, v in step.items() if k not in ("_desc_", "keys", "mode", "spatial_dims")} for step in steps]
+        [{k: v for k, v in step.items() if k not in ("_desc_", "keys", "mode")} for step in steps]
         for steps in (train["train"]["preprocessing_transforms"], inference["preprocessing"]["transforms"])
     )
     assert before == after
+
+
+@pytest.mark.parametrize(("workers", "where"), [(0, "cuda:1"), (2, "cpu")])
+def test_workers_are_given_no_case_on_the_gpu(workers, where):
+    """A forked process may not touch what lies there."""
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / name) for name in ("train.json", "semi_supervised.json")])
+    parser.update({"device": "cuda:1", "num_workers": workers})
+    for steps in ("train#random_transforms", "unlabelled#weak_transforms"):
+        placed = [step for step in parser[steps] if step["_target_"] == "EnsureTyped"]
+        index = parser[steps].index(placed[0])
+        assert parser.get_parsed_content(f"{steps}#{index}#device") == where

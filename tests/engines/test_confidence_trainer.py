@@ -107,7 +107,8 @@ def test_same_output_keys_with_and_without_amp(build, amp, decollate, keys):
 def test_amp_computes_the_networks_in_half_and_the_losses_in_single_precision(build, which, kind, recorder):
     loss, seen = recorder, []
     trainer = build(amp=True, amp_kwargs={} if kind == torch.bfloat16 else {"dtype": kind}, loss_function=loss)
-    getattr(trainer, which).register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    network = trainer.network if which == "network" else trainer.confidence_network.head
+    network.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     trainer.run()
     assert set(seen) == {kind}
     assert {logits.dtype for logits, _ in loss.calls} == {torch.float32}
