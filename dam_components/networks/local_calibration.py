@@ -25,8 +25,8 @@ class LocalCalibrationNet(ConfidenceTrunk):
     each image channel's detail (what smoothing takes away) and local contrast (the root mean square of the detail
     nearby). All of these have full resolution; the coefficients a, b and c come from a UNet whose first convolution
     already strides, and are interpolated. So M has S's full detail, while every convolution runs on the coarse grid: D
-    costs less than :class:`ConfidenceNet`, and on the hippocampus finds S's errors better. The last layer starts at zero:
-    untrained, M is :math:`\mathrm{sigmoid}(\bar\ell)`, which beats S's softmax there, and on thick slices of the
+    costs less than :class:`ConfidenceNet`, and on the hippocampus finds S's errors better. The last layer starts at
+    zero: untrained, M is :math:`\mathrm{sigmoid}(\bar\ell)`, which beats S's softmax there, and on thick slices of the
     prostate over the whole volume, not near the surface; with no smoothing it is the softmax. With :math:`b_0` alone
     this would be the local temperature scaling of Ding et al. 2021.
 
