@@ -18,7 +18,6 @@ from dam_components.metrics.dice_calibration import (
     ClassCalibration,
     DiceCalibration,
     conformal_quantile,
-    dice_map,
     fit_dice_map,
     least_cases,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "case_confidence",
     "case_metrics",
     "conformal_quantile",
-    "dice_map",
     "entropy_doubt",
     "error_aupr",
     "error_auroc",

@@ -3,50 +3,56 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from dam_components.metrics import DiceCalibration, conformal_quantile, dice_map, fit_dice_map
+from dam_components.metrics import ClassCalibration, DiceCalibration, conformal_quantile, fit_dice_map
 
 
 def simulate(count: int, seed: int, slope: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
     """Raw Dice and a true Dice that follows a known map, with more noise where the Dice is low."""
     random = np.random.default_rng(seed)
     raw = random.uniform(0.3, 0.97, (count, 2))
-    expected = dice_map(raw, 0.4, slope)
+    expected = mapped(raw, 0.4, slope)
     return raw, (expected + (0.01 + 0.2 * (1 - expected)) * random.standard_normal((count, 2))).clip(0, 1)
 
 
+def mapped(raw, offset, slope):
+    """A smooth map that rises."""
+    return expit(offset + slope * logit(raw))
+
+
 def test_the_map_by_hand():
-    # logit 0.8 = ln 4; with offset ln 2 the odds are 8
-    assert dice_map(0.8, math.log(2), 1.0) == pytest.approx(8 / 9)
-    assert dice_map([0.1, 0.7], 0.0, 1.0).tolist() == pytest.approx([0.1, 0.7])
-    assert dice_map([0.0, 1.0], 0.0, 1.0).tolist() == pytest.approx([1e-4, 1 - 1e-4])
-    assert math.isnan(dice_map(math.nan, 0.0, 1.0))
+    # 0.4, 0.2 fall: both become one step, with a knot at their mean
+    knots = fit_dice_map([0.9, 0.2, 0.5, 0.6], [0.8, 0.1, 0.4, 0.2])
+    assert knots == ([0, 0.2, pytest.approx(0.55), 0.9, 1], [0, 0.1, pytest.approx(0.3), 0.8, 1])
+    entry = ClassCalibration(*knots, 0.0, 0.0, 4)
+    assert entry([0.1, 0.2, 0.375, 0.55, 0.725, 0.95]).tolist() == pytest.approx([0.05, 0.1, 0.2, 0.3, 0.55, 0.9])
+    assert math.isnan(entry(math.nan))
 
 
 def test_recovers_a_known_map():
     raw = np.linspace(0.05, 0.98, 80)
-    assert fit_dice_map(raw, dice_map(raw, -0.5, 1.7)) == pytest.approx((-0.5, 1.7), abs=0.01)
+    assert np.interp(raw, *fit_dice_map(raw, mapped(raw, -0.5, 1.7))) == pytest.approx(mapped(raw, -0.5, 1.7))
     raw, true = simulate(400, 0)
-    assert fit_dice_map(raw[:, 0], true[:, 0]) == pytest.approx((0.4, 0.6), abs=0.06)
-
-
-def test_failed_cases_do_not_bend_the_map():
-    raw = np.linspace(0.5, 0.95, 100)
-    true = dice_map(raw, 0.2, 0.9)
-    true[::20] = 0  # 5 of 100
-    robust = dice_map(0.8, *fit_dice_map(raw, true))
-    assert abs(robust - dice_map(0.8, 0.2, 0.9)) < 0.01  # a mean is pulled by 0.04
+    found = np.interp([0.4, 0.6, 0.8], *fit_dice_map(raw[:, 0], true[:, 0]))
+    assert found == pytest.approx(mapped([0.4, 0.6, 0.8], 0.4, 0.6), abs=0.05)
 
 
 def test_a_map_never_falls_even_if_the_pairs_do():
     raw = np.linspace(0.5, 0.9, 50)
-    offset, slope = fit_dice_map(raw, 1.4 - raw)
-    assert slope >= 0
-    assert (np.diff(dice_map(np.linspace(0, 1, 50), offset, slope)) >= 0).all()
+    assert fit_dice_map(raw, 1.4 - raw) == ([0, pytest.approx(0.7), 1], [0, pytest.approx(0.7), 1])
 
 
-def test_what_the_pairs_leave_open_stays_the_identity():
-    assert fit_dice_map([0.8] * 30, [0.8] * 30) == pytest.approx((0, 1), abs=1e-6)
+@pytest.mark.parametrize(("raw", "true"), [([1, 1], [1, 0.9]), ([0, 0.3], [0, 0]), ([0.5, 0.5], [0.2, 0.4])])
+def test_a_map_rises_strictly_even_at_the_ends(raw, true):
+    knots, dice = fit_dice_map(raw, true)
+    assert (np.diff(knots) > 0).all() and (np.diff(dice) > 0).all()
+
+
+@pytest.mark.parametrize("knots", [([], []), ([0.2, 0.2], [0.1, 0.3]), ([0.2, 0.4], [0.3, 0.1]), ([0.2, 0.4], [0.3])])
+def test_knots_that_do_not_rise_are_refused(knots):
+    with pytest.raises(ValueError, match="the knots of a map from raw to calibrated Dice must rise"):
+        ClassCalibration(*knots, 0.0, 0.0, 1)
 
 
 def test_quantile_has_the_correction_for_few_pairs():
@@ -83,7 +89,7 @@ def test_classes_have_maps_of_their_own():
     dice, low, high = DiceCalibration.fit(raw, true)([0.5, 0.5])
     assert dice[1] == pytest.approx(0.5, abs=1e-3)
     assert high[1] - low[1] < 0.005
-    assert dice[0] == pytest.approx(dice_map(0.5, 0.4, 0.6), abs=0.03)
+    assert dice[0] == pytest.approx(mapped(0.5, 0.4, 0.6), abs=0.06)
 
 
 def test_nan_leaves_a_pair_out():
@@ -120,7 +126,7 @@ def test_groups_stay_together():
     raw, true = simulate(60, 6)
     patients = np.repeat(np.arange(10), 6)
     grouped = DiceCalibration.fit(raw, true, groups=patients)
-    assert grouped.classes[0].offset == DiceCalibration.fit(raw, true).classes[0].offset
+    assert grouped.classes[0].dice == DiceCalibration.fit(raw, true).classes[0].dice
     assert grouped.classes[0].spread_base != DiceCalibration.fit(raw, true).classes[0].spread_base
     # the names of groups, and the order of patients' rows, mean nothing else
     assert grouped == DiceCalibration.fit(raw, true, groups=[f"p{patient}" for patient in patients])
@@ -143,6 +149,10 @@ def test_json_roundtrip(tmp_path):
     assert set(json.loads(file.read_text())) == {"level", "classes"}
 
 
+FALLING = """{"level": 0.9, "classes": [
+    {"raw": [0.1, 0.5], "dice": [0.5, 0.1], "spread_base": 0.1, "spread_slope": 0.1, "pairs": 9}]}"""
+
+
 def test_reading_says_what_is_wrong(tmp_path):
     file = tmp_path / "calibration.json"
     with pytest.raises(FileNotFoundError, match=r"there is no calibration .*calibration.json: save what"):
@@ -150,7 +160,7 @@ def test_reading_says_what_is_wrong(tmp_path):
     DiceCalibration.identity(3).save(file)
     with pytest.raises(ValueError, match=r"calibration.json was fitted for 3 foreground classes, this .* has 2"):
         DiceCalibration.load(file, 2)
-    for text in ("{", "[]", '{"level": 0.9}', '{"level": 0.9, "classes": [{"offset": 1}]}'):
+    for text in ("{", "[]", '{"level": 0.9}', '{"level": 0.9, "classes": [{"offset": 1}]}', FALLING):
         file.write_text(text)
         with pytest.raises(ValueError, match=r"calibration.json is no Dice calibration"):
             DiceCalibration.load(file, 2)

@@ -143,7 +143,7 @@ def evidence(case, raw, true, called):
 
 def test_calibration_leaves_a_class_called_nowhere_as_it_is():
     # slope 0: every Dice becomes sigma(0) = 0.5, with 0.1 on both sides
-    half = DiceCalibration(0.9, (ClassCalibration(0.0, 0.0, 0.1, 0.0, 20),) * 2)
+    half = DiceCalibration(0.9, (ClassCalibration([0.5], [0.5], 0.1, 0.0, 20),) * 2)
     case = evidence("a", [0.8, 0.7], [0.55, 0.0], [True, False])
     calibrate_case(case, half)
     assert case.predicted_dice[CALIBRATED].tolist() == pytest.approx([0.5, 0.7])
@@ -151,7 +151,7 @@ def test_calibration_leaves_a_class_called_nowhere_as_it_is():
 
 
 def test_coverage_counts_the_true_dice_inside_intervals():
-    half = DiceCalibration(0.9, (ClassCalibration(0.0, 0.0, 0.1, 0.0, 20),) * 2)
+    half = DiceCalibration(0.9, (ClassCalibration([0.5], [0.5], 0.1, 0.0, 20),) * 2)
     # inside are 0.55 of the first class and, of the second, nothing of one case; the other calls it nowhere
     cases = [evidence("a", [0.8, 0.7], [0.55, 0.0], [True, False]), evidence("b", [0.9, 0.6], [0.9, 0.9], [True, True])]
     for case in cases:

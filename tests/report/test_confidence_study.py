@@ -135,7 +135,7 @@ def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
         run("0,1", S="0")
     with pytest.raises(ValueError, match="folds 0 and 1 have the same confidence_weights"):
         run((0, 1), D="1")
-    DiceCalibration(0.8, (ClassCalibration(0.0, 0.0, 1.0, 0.0, 20),) * 3).save(tmp_path / "1" / "calibration.json")
+    DiceCalibration(0.8, (ClassCalibration([0.5], [0.5], 1.0, 0.0, 20),) * 3).save(tmp_path / "1" / "calibration.json")
     with pytest.raises(ValueError, match="no .*0/calibration.json, and other folds have one: run calibrate for each"):
         run("0,1")
     shutil.copy(tmp_path / "1" / "calibration.json", tmp_path / "0")
@@ -167,7 +167,7 @@ def test_calibration_is_a_score_of_its_own_named_or_found_beside_the_weights(stu
         return table[table["class"] == "mean"].set_index("score")
 
     assert "D, calibrated" not in rows().index
-    half = DiceCalibration(0.8, (ClassCalibration(0.0, 0.0, 1.0, 0.0, 20),) * 3)  # 0.5, and 0 to 1 holds everything
+    half = DiceCalibration(0.8, (ClassCalibration([0.5], [0.5], 1.0, 0.0, 20),) * 3)  # 0.5, and 0 to 1 holds everything
     half.save(tmp_path / "named.json")
     found = rows(calibration=str(tmp_path / "named.json"), hard=True).query("cases == 'clean and hard'")
     assert found.loc["D, calibrated", "n"] == 1 + len(HARD_KINDS)

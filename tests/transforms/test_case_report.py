@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks import one_hot
 
-from dam_components.metrics import DiceCalibration
+from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.transforms import CaseReportd, case_quality
 
 NAMES = {"1": "left lobe", "2": "right"}
@@ -30,8 +30,7 @@ def case(classes: int = 3, seed: int = 0, spacing_mm=(0.5, 1.0, 4.0), file: str 
 
 def calibration(classes: int, spread: float = 0.1) -> DiceCalibration:
     """Leaves the Dice, with an interval of the spread to both sides."""
-    entry = DiceCalibration.identity(1).classes[0]
-    return DiceCalibration(0.9, (type(entry)(0.0, 1.0, spread, 0.0, 50),) * classes)
+    return DiceCalibration(0.9, (ClassCalibration([0, 1], [0, 1], spread, 0.0, 50),) * classes)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,8 +82,8 @@ def test_the_calibrated_dice_of_one_class_is_enough_for_review_and_its_interval_
     raw = CaseReportd("pred", NAMES, review_below=0)(data)["result"]
     assert not raw["review"]
     left, right = (raw[f"{name}_predicted_dice"] for name in ("left_lobe", "right"))
-    entry = type(calibration(1).classes[0])
-    worse = DiceCalibration(0.9, (entry(-1.0, 1.0, 0.1, 0.0, 50), entry(0.0, 1.0, 0.1, 0.0, 50)))
+    lower = ClassCalibration([0, 1], [0, 0.5], 0.1, 0.0, 50)
+    worse = DiceCalibration(0.9, (lower, *calibration(1).classes))
     limit = min(left, right) - 0.01  # the raw ones are above it
     assert not CaseReportd("pred", NAMES, review_below=limit)(data)["result"]["review"]
     result = CaseReportd("pred", NAMES, calibration=worse, review_below=limit)(data)["result"]
