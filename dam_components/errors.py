@@ -15,16 +15,19 @@ PACKAGE = Path(__file__).parent
 
 
 def plain_message(error: BaseException) -> str | None:
-    """The message of the error at the root of a chain, if this package raised it on purpose, else ``None``.
+    """The message of the error that this package raised on purpose, the first in a chain of causes, else ``None``.
 
-    MONAI wraps what goes wrong in a configuration in several errors of its own; the one that says what to do is the
-    first cause.
+    MONAI wraps what goes wrong in a configuration in several errors of its own, and an error of ours may have its cause
+    in a library.
     """
-    while error.__cause__ is not None:
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
-    return str(error) if ours and isinstance(error, (ValueError, OSError, ImportError)) else None
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = traceback.extract_tb(cause.__traceback__)
+        ours = bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
+        if ours and isinstance(cause, (ValueError, OSError, ImportError)):
+            return str(cause)
+        cause = cause.__cause__
+    return None
 
 
 def plain_errors() -> None:

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from dam_components.data import list_inference_cases
+from dam_components.data import list_inference_cases, read_folds
 from dam_components.errors import plain_message
 
 
@@ -36,6 +36,12 @@ def refuse():
 def test_the_root_of_a_chain_is_what_counts():
     assert plain_message(caught(refuse)).startswith("there is no folder there is no such folder")
     assert plain_message(caught(lambda: wrapped(refuse))) == plain_message(caught(refuse))
+
+
+def test_an_error_of_ours_that_a_library_caused_counts(tmp_path):
+    (tmp_path / "folds.json").write_text("{")
+    message = plain_message(caught(lambda: wrapped(lambda: read_folds(tmp_path / "folds.json", ["a"]))))
+    assert message is not None and "folds.json is damaged or no fold file" in message
 
 
 @pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, KeyError])
