@@ -29,10 +29,9 @@ def test_d_alone_changes_d_and_leaves_s(trained, tiny, run_here, options, tmp_pa
 def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_here, options, tmp_path):
     names = []
     for part in range(3):
-        ckpt_dir = tmp_path / f"part{part}"
         workflow = run_here(
             *("train.json", "tasks/pelvic.json", "crossfit.json"),
-            **{**tiny, **options, "ckpt_dir": str(ckpt_dir), "leave_out": part, "batch_size": 1},
+            **{**tiny, **options, "ckpt_dir": str(tmp_path), "leave_out": part, "batch_size": 1},
         )
         names.append({case["case"] for case in workflow.parser.get_parsed_content("train#dataset").data})
     assert set.union(*names) - names[0] and len(names[0]) < len(set.union(*names))
@@ -47,6 +46,26 @@ def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_h
         saved = torch.load(tmp_path / f"part{part}" / "model.pt", weights_only=True)
         assert all(torch.equal(network.state_dict()[name], value) for name, value in saved.items())
     assert (tmp_path / "model_confidence.pt").is_file()
+    assert not (tmp_path / "model.pt").exists()  # S itself is left alone
+
+
+@pytest.mark.parametrize("kind", ["part", "D"])
+def test_both_go_on_where_they_were_stopped(trained, tiny, run_here, options, tmp_path, kind):
+    files, run, weights = {
+        "part": (("crossfit.json",), "part1/run", "part1/model.pt"),
+        "D": (("train_confidence.json",), "confidence/run", "model_confidence.pt"),
+    }[kind]
+    both = {**tiny, **options, "epochs": 2, "weights": trained.weights["weights"], "batch_size": 1}
+    both |= {"leave_out": 1} if kind == "part" else {}
+    both = {name: value for name, value in both.items() if kind == "D" or name != "weights"}
+    both |= {"ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output")}
+    run_here("train.json", "tasks/pelvic.json", *files, **both)
+    whole = torch.load(tmp_path / "models" / weights, weights_only=True)
+    (tmp_path / "models" / weights).unlink()
+    (tmp_path / "output" / run / "run_checkpoint_epoch=2.pt").unlink()  # as if the second epoch had been cut short
+    run_here("train.json", "tasks/pelvic.json", *files, **both, resume=True)
+    resumed = torch.load(tmp_path / "models" / weights, weights_only=True)
+    assert all(torch.equal(whole[name], value) for name, value in resumed.items())
 
 
 def test_a_part_that_was_not_trained_is_named(tiny, error_of, options, tmp_path):
