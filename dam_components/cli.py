@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import fire
 
 from dam_components.commands import (
@@ -15,6 +17,7 @@ from dam_components.commands import (
     synthesize,
 )
 from dam_components.errors import plain_errors
+from dam_components.options import check_command_options
 from dam_components.report.confidence_study import confidence
 
 __all__ = ["COMMANDS", "main"]
@@ -35,4 +38,7 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command that the arguments name, by default those of the process."""
     plain_errors()
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in COMMANDS:
+        check_command_options(COMMANDS[given[0]], given[1:])
     fire.Fire(COMMANDS, command=arguments, name="python -m dam_components")

@@ -1,0 +1,109 @@
+"""Options of a command line that name nothing: one line before any work, in place of a run that ignores them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle import run as bundle_run
+
+__all__ = ["check_bundle_options", "check_command_options"]
+
+
+def check_command_options(command: Callable, arguments: Sequence[str]) -> None:
+    """Refuses options that a function run by python-fire does not take; fire itself would run it first.
+
+    Args:
+        command: the function.
+        arguments: what follows its name on the command line.
+
+    Raises:
+        ValueError: naming the option, and one that is spelt like it.
+
+    Example:
+        >>> check_command_options(check_command_options, ["--comand", "x"])
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no option --comand; did you mean --command?
+    """
+    known = list(inspect.signature(command).parameters)
+    for name in _names(arguments):
+        name = name.replace("-", "_")
+        if name not in (*known, "help") and name.removeprefix("no") not in known:
+            raise ValueError(f"there is no option --{name}{_meant(name, known)}")
+
+
+def check_bundle_options(argv: Sequence[str] | None = None) -> None:
+    """Refuses options of ``python -m monai.bundle run`` that no entry of its configuration files has, which MONAI would
+    add and nothing would read. Whatever else called the configuration passes.
+
+    An option in an existing entry (``--train#handlers#7#_disabled_``) may be new there.
+
+    Args:
+        argv: by default that of the process.
+
+    Raises:
+        ValueError: naming the option, and an entry that is spelt like it.
+    """
+    argv = sys.argv if argv is None else argv
+    if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or list(argv[1:2]) != ["run"]:
+        return
+    arguments = argv[2:]
+    files = _value(arguments, "config_file")
+    if files is None:  # in --args_file
+        return
+    content = ConfigParser.load_config_files(files)
+    for name in _names(arguments):
+        path = name.removeprefix("+").replace("::", "#").split("#")
+        if path[0] in inspect.signature(bundle_run).parameters:
+            continue
+        if not _has(content, path[:-1] if len(path) > 1 else path):
+            near = [*content, *(f"{key}#{inner}" for key, part in content.items() if _is_map(part) for inner in part)]
+            raise ValueError(f"the configuration has no entry {name}{_meant(name, near)}")
+
+
+def _names(arguments: Iterable[str]) -> list[str]:
+    """The options' names, without dashes and values; what follows a bare -- is fire's own."""
+    names = []
+    for word in arguments:
+        if word == "--":
+            break
+        if word.startswith("--"):
+            names.append(word[2:].split("=")[0])
+    return names
+
+
+def _value(arguments: Sequence[str], name: str) -> Any:
+    """What is given for an option: text, or a list written as Python writes it."""
+    for i, word in enumerate(arguments):
+        if word.split("=")[0] == f"--{name}":
+            text = word.partition("=")[2] or "".join(arguments[i + 1 : i + 2])
+            return ast.literal_eval(text) if text.lstrip().startswith("[") else text
+    return None
+
+
+def _has(content: Any, path: Sequence[str]) -> bool:
+    for step in path:
+        if _is_map(content) and step in content:
+            content = content[step]
+        elif isinstance(content, list) and step.isdigit() and int(step) < len(content):
+            content = content[int(step)]
+        else:
+            return False
+    return True
+
+
+def _is_map(content: Any) -> bool:
+    return isinstance(content, Mapping)
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    last = [entry for entry in known if entry.split("#")[-1] == name]
+    near = last or difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean --{near[0]}?" if near else ""

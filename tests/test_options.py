@@ -1,0 +1,85 @@
+"""An option that names nothing is one line before any work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dam_components import cli
+from dam_components.commands import calibrate
+from dam_components.options import check_bundle_options, check_command_options
+
+CONFIGS = Path(__file__).parents[1] / "bundle" / "configs"
+TRAIN, EVALUATE = str(CONFIGS / "train.json"), str(CONFIGS / "evaluate.json")
+RUN = ["/anywhere/monai/bundle/__main__.py", "run"]
+
+
+def test_a_misspelt_option_of_a_command_is_refused_before_it_runs(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(cli, "COMMANDS", {"calibrate": calibrate})
+    with pytest.raises(ValueError, match="there is no option --confidence_weigths; did you mean --confidence_weights?"):
+        cli.main(["calibrate", "--limit", "3", "--confidence_weigths=x.pt"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--limit", "3"], ["--confidence-weights=x"], ["--help"], ["--nolimit"], ["--", "--trace"]]
+)
+def test_options_of_a_command_and_of_fire_pass(words):
+    check_command_options(calibrate, words)
+
+
+@pytest.mark.parametrize(
+    ("files", "option", "line"),
+    [
+        (TRAIN, "--fold", "the configuration has no entry fold; did you mean --folds#fold?"),
+        (TRAIN, "--ckptdir", "the configuration has no entry ckptdir; did you mean --ckpt_dir?"),
+        (TRAIN, "--train#handler#1#_disabled_", "the configuration has no entry train#handler#1#_disabled_"),
+        (TRAIN, "--train#handlers#99#_disabled_", "the configuration has no entry train#handlers#99#_disabled_"),
+        (TRAIN, "--section", "the configuration has no entry section"),
+    ],
+)
+def test_an_option_that_no_entry_has_is_refused(files, option, line):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        check_bundle_options([*RUN, "--config_file", files, option, "7"])
+    assert str(refused.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--epochs",
+        "--folds#fold",
+        "--folds::fold",
+        "--train#handlers#7#_disabled_",
+        "--logging_file",
+        "--+imports",
+        "--section=test",
+    ],
+)
+def test_entries_and_options_of_monai_pass(option):
+    check_bundle_options([*RUN, f"--config_file=['{TRAIN}','{EVALUATE}']", option, "7"])
+
+
+@pytest.mark.parametrize(
+    "argv", [["pytest", "run", "--fold"], [RUN[0], "ckpt_export", "--fold"], [*RUN, "--args_file", "a.json", "--fold"]]
+)
+def test_other_programs_pass(argv):
+    check_bundle_options(argv)
+
+
+def test_a_run_ends_with_that_line(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        str(CONFIGS / "inference.json"),
+        "--outputdir",
+        "x",
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=240)
+    assert ended.returncode == 1
+    assert "error: the configuration has no entry outputdir; did you mean --output_dir?" in ended.stderr
+    assert "Traceback" not in ended.stderr
