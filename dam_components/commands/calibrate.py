@@ -79,7 +79,9 @@ def calibrate(
     dataset = parser.get_parsed_content("validate#dataset")
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count < 3:
-        raise ValueError(f"calibration needs at least 3 cases, got {count}: name another --section, or raise --limit")
+        more = "train with --folds#validation 3, or name another --section"
+        remedy = "raise --limit" if count < len(dataset) else more
+        raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
     segmenter, confidence, device = load_models(parser)
     scores = make_scores(["D"], segmenter, confidence)
 

@@ -75,9 +75,14 @@ def new_bundle(
 def _named_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapping[int, str] | None) -> None:
     """What the options say goes before what ``dataset.json`` says."""
     if label_names is not None:
-        names = {int(value): str(name) for value, name in dict(label_names).items()}
+        try:
+            names = {int(value): str(name) for value, name in dict(label_names).items()}
+        except (TypeError, ValueError):
+            names = {}
         if sorted(names) != [*range(1, len(names) + 1)] or not names:
-            raise ValueError(f"label_names must name the labels 1..N without gaps, got {dict(label_names)}")
+            raise ValueError(
+                f"label_names must name the labels 1..N without gaps, got {label_names}; for example {{1: 'liver'}}"
+            )
         dataset.label_names = dict(sorted(names.items()))
         dataset.findings = [finding for finding in dataset.findings if finding.where != "dataset.json"]
     if modality is not None:

@@ -71,8 +71,8 @@ def check_cases(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[F
     known = dataset.label_names
     if known is None:
         if sorted(held) != [*range(1, len(held) + 1)] or not held:
-            what = f"holds the labels {', '.join(map(str, sorted(held))) or '0'}"
-            error(dataset.folder, what, "number the classes 1..N without gaps")
+            what = f"holds the labels {', '.join(map(str, sorted(held)))}" if held else "holds background alone"
+            error(dataset.folder, what, "number the classes 1..N without gaps" if held else "label the structures")
     else:
         for survey in surveys:
             if unknown := [value for value in survey.label_voxels if value and value not in known]:

@@ -59,7 +59,7 @@ def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: 
     if count > most:
         raise ValueError(
             f"validation={validation!r} leaves no case to train on: {folds} folds of {len(names)} cases allow at most "
-            f"{max(most, 0)} validation cases; lower validation."
+            f"{max(most, 0)} validation cases; lower validation (folds#validation)."
         )
     result: list[Fold] = []
     draw = np.random.RandomState(seed)  # shared by the folds: each draws its own validation cases
@@ -183,7 +183,10 @@ def decathlon_split(
         return _in_parts(list(by_case.values()), parts, leave_out, seed)
     splits = read_folds(folds_file, by_case) if folds_file else make_folds([*by_case], folds, validation, seed)
     if not 0 <= fold < len(splits):
-        raise ValueError(f"fold must be from 0 to {len(splits) - 1}, got {fold!r}: there are {len(splits)} folds.")
+        raise ValueError(
+            f"fold must be from 0 to {len(splits) - 1}, got {fold!r}: there are {len(splits)} folds; see the bundle's "
+            "options folds#fold and folds#folds."
+        )
     chosen = [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
     return _in_parts(chosen, parts, leave_out, seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ __all__ = ["ReadableCases", "list_inference_cases"]
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
+CHANNEL = re.compile(r"(_\d{4})(\.[^_]+)$")  # of nnU-Net's names
 
 
-def list_inference_cases(dataset_dir: str | os.PathLike) -> list[dict[str, Any]]:
-    """The images to segment: ``[{"image": path}, ...]``, sorted.
+def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1) -> list[dict[str, Any]]:
+    """The images to segment: ``[{"image": path}, ...]``, sorted; of several channels in a file each, the paths.
 
     Args:
         dataset_dir: a folder of image files (.nii, .nii.gz, .mhd, .mha, .nrrd), or one in the layout of the Medical
             Segmentation Decathlon, of which the cases under ``test`` are taken, or if there are none, ``training``.
+        image_channels: of an image. Where it has several, files named as nnU-Net does, ``CASE_0000.nii.gz``,
+            ``CASE_0001.nii.gz`` and so on, are the channels of one case.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no image in it.
@@ -42,14 +46,18 @@ def list_inference_cases(dataset_dir: str | os.PathLike) -> list[dict[str, Any]]
             cases = [{"image": e["image"]} for e in entries if isinstance(e, dict)]
             if cases:
                 return cases
-    cases = [
-        {"image": str(file)}
-        for file in sorted(folder.iterdir())
-        if file.name.endswith(IMAGE_SUFFIXES) and not file.name.startswith(".")
-    ]
-    if not cases:
-        raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}) and no dataset.json with cases")
-    return cases
+    files = [f for f in sorted(folder.iterdir()) if f.name.endswith(IMAGE_SUFFIXES) and not f.name.startswith(".")]
+    if not files:
+        raise FileNotFoundError(
+            f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}) and no dataset.json with cases; name the folder of "
+            "the images themselves, as imagesTs"
+        )
+    if image_channels == 1:
+        return [{"image": str(file)} for file in files]
+    channels: dict[str, list[str]] = {}
+    for file in files:
+        channels.setdefault(CHANNEL.sub(r"\2", file.name), []).append(str(file))
+    return [{"image": paths if len(paths) > 1 else paths[0]} for paths in channels.values()]
 
 
 class ReadableCases(IterableDataset):

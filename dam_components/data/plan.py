@@ -109,7 +109,7 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
     batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
 
     cases, folds = fingerprint.cases, min(5, fingerprint.cases)
-    validation = max(1, round(cases / 10))
+    validation = max(1, min(3, cases // 4), round(cases / 10))  # calibrate wants three
     steps_an_epoch = max(1, (cases - math.ceil(cases / folds) - validation) // batch_size)
     epochs = min(500, max(20, round(STEPS / steps_an_epoch)))
     case_gb = float(np.prod(shapes, axis=1).mean()) * 4 * (len(fingerprint.channel_names) + 1) / 1e9  # float32

@@ -124,6 +124,7 @@ class RunLoader(CheckpointLoader):
 
     Raises:
         FileNotFoundError: if the folder holds no whole checkpoint.
+        ValueError: when the training starts, if the checkpoint is of other networks or optimizers.
     """
 
     def __init__(self, load_dir: str, load_dict: dict, map_location: str | torch.device | None = None) -> None:
@@ -136,6 +137,16 @@ class RunLoader(CheckpointLoader):
     def attach(self, engine: Engine) -> None:
         self.load_dict["trainer"] = engine
         super().attach(engine)
+
+    def __call__(self, engine: Engine) -> None:
+        try:
+            super().__call__(engine)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"{self.load_path} is of a run with other options ({reason}); give those of that run, or start anew "
+                "without --resume True"
+            ) from None
 
 
 def newest_checkpoint(folder: str | Path) -> Path:

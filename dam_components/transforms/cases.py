@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import LoadImaged, MapTransform
+from monai.utils import optional_import
 
 __all__ = ["CheckCased", "LoadCased"]
 
@@ -41,9 +42,11 @@ class LoadCased(LoadImaged):
                     self._loader(data[key], reader)
                 except Exception as cause:
                     reason = str(cause.__cause__ or cause).strip().splitlines()
+                    remedy = "it is missing, cut short or no image: fetch it again"
+                    if str(data[key]).endswith((".mha", ".mhd")) and not optional_import("itk")[1]:
+                        remedy = "its format needs ITK: pip install 'dam-components[formats]'"
                     raise ValueError(
-                        f"{data[key]} cannot be read ({reason[0] if reason else type(cause).__name__}); "
-                        "it is missing, cut short or no image: fetch it again"
+                        f"{data[key]} cannot be read ({reason[0] if reason else type(cause).__name__}); {remedy}"
                     ) from None
             raise error
 

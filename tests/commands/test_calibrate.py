@@ -154,7 +154,7 @@ def test_cross_fitted_dice_is_right_and_its_intervals_hold_what_they_should():
         ({"severity": "hard"}, "severity must be positive numbers separated by commas, got 'hard'"),
         ({"severity": "0"}, "severity must be positive"),
         ({"level": 1.0}, "level must be between 0 and 1, got 1.0"),
-        ({"limit": 2}, "calibration needs at least 3 cases, got 2: name another --section, or raise --limit"),
+        ({"limit": 2}, "calibration needs at least 3 cases, got 2 of section validation: raise --limit"),
     ],
 )
 def test_bad_options_are_named(setup, tmp_path, options, message):

@@ -45,6 +45,14 @@ def test_several_images_of_a_case_stay_together(tmp_path):
     assert names(tmp_path) == [[str(tmp_path / "a_T1.nii.gz"), str(tmp_path / "a_FLAIR.nii.gz")]]
 
 
+def test_channels_in_files_of_nnu_net_are_one_case(tmp_path):
+    touch(tmp_path, *(f"{case}_{channel:04d}.nii.gz" for case in ("a_1", "b") for channel in (1, 0)), "c.nii.gz")
+    cases = [case["image"] for case in list_inference_cases(tmp_path, image_channels=2)]
+    a, b = ([str(tmp_path / f"{case}_000{channel}.nii.gz") for channel in (0, 1)] for case in ("a_1", "b"))
+    assert cases == [a, b, str(tmp_path / "c.nii.gz")]
+    assert len(names(tmp_path)) == 5  # with one channel each file is a case
+
+
 def test_an_index_without_cases_leaves_the_images_beside_it(tmp_path):
     index(tmp_path, training=[], test=[])
     touch(tmp_path, "a.nii.gz")

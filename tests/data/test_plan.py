@@ -68,7 +68,7 @@ def test_small_images_have_fewer_stages():
     assert plan.strides == [2, 2] and plan.channels == [16, 32, 64] and plan.patch_size == [16, 16, 16]
 
 
-@pytest.mark.parametrize(("cases", "folds"), [(3, (3, 1)), (4, (4, 1)), (6, (5, 1)), (36, (5, 4))])
+@pytest.mark.parametrize(("cases", "folds"), [(3, (3, 1)), (4, (4, 1)), (8, (5, 2)), (12, (5, 3)), (36, (5, 4))])
 def test_folds_of_few_cases(cases, folds):
     few = fingerprint(cases=cases, spacing_mm=[[1.0] * 3] * cases, shape=[[36, 50, 35]] * cases)
     plan = make_plan(few)

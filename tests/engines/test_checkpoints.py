@@ -130,6 +130,16 @@ def test_loader_restores_parts_and_engine(tmp_path):
     assert epochs == [(3, 2.0), (4, 3.0)]
 
 
+def test_a_checkpoint_of_another_network_is_one_line(tmp_path):
+    run_saved(tmp_path, 1)
+    network = nn.Linear(2, 3)
+    engine = scored(network, [0.0] * 2)
+    RunLoader(str(tmp_path), {"network": network}).attach(engine)
+    with pytest.raises(ValueError, match=r"epoch=1.pt is of a run with other options \(.*--resume True") as raised:
+        engine.run([0], max_epochs=2)
+    assert "\n" not in str(raised.value) and raised.value.__cause__ is None
+
+
 @pytest.mark.parametrize("damage", ["cut by a byte", "cut in half", "cut to 100 bytes", "empty", "zeros", "garbage"])
 def test_damaged_newest_checkpoint_is_skipped(tmp_path, damage):
     run_saved(tmp_path, 2)

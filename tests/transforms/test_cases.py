@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 
-from dam_components.transforms import CheckCased, LoadCased
+from dam_components.transforms import CheckCased, LoadCased, cases
 
 
 def volume(array, name):
@@ -138,3 +138,10 @@ def test_keys_are_the_image_and_at_most_one_label():
 def test_a_tensor_from_no_file_is_called_the_case():
     with pytest.raises(ValueError, match="^the case has 2 channels"):
         CheckCased("image", image_channels=1, num_classes=3)({"image": torch.zeros(2, 4, 4)})
+
+
+def test_a_format_of_itk_without_itk_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(cases, "optional_import", lambda name: (None, False))
+    (tmp_path / "scan.mha").write_bytes(b"ObjectType = Image")
+    with pytest.raises(ValueError, match=r"scan.mha cannot be read .*pip install 'dam-components\[formats\]'"):
+        LoadCased("image")({"image": str(tmp_path / "scan.mha")})
