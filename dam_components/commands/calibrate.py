@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from dam_components.data import HARD_KINDS, HardCased
+from dam_components.files import digest_of
 from dam_components.metrics import DiceCalibration, least_cases
 from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.report.confidence_table import agreement_table, case_rows, markdown_table
@@ -93,7 +95,8 @@ def calibrate(
     calibration = fit_cases(cases, level)
     cross_calibrate(cases, level)
     target = calibration_file(parser) if output is None else Path(output)
-    calibration.save(target)
+    files = [str(parser.get_parsed_content(name)) for name in ("weights", "confidence_weights")]
+    replace(calibration, networks=digest_of(files)).save(target)
     labels = parser.get_parsed_content("label_names")
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
     print(markdown_table(table[table["cases"].str.startswith("clean")]))

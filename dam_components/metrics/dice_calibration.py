@@ -133,6 +133,7 @@ class DiceCalibration:
     Attributes:
         level: the interval's coverage; ``None`` for the identity, which has no interval.
         classes: one entry a foreground class.
+        networks: :func:`~dam_components.files.digest_of` the weights of S and D whose Dice it is; "" where unknown.
 
     Example:
         >>> random = np.random.default_rng(0)
@@ -145,6 +146,7 @@ class DiceCalibration:
 
     level: float | None
     classes: tuple[ClassCalibration, ...]
+    networks: str = ""
 
     @classmethod
     def identity(cls, classes: int) -> DiceCalibration:
@@ -235,7 +237,9 @@ class DiceCalibration:
             content = json.loads(path.read_text(encoding="utf-8"))
             level = content["level"]
             calibration = cls(
-                None if level is None else float(level), tuple(ClassCalibration(**c) for c in content["classes"])
+                None if level is None else float(level),
+                tuple(ClassCalibration(**c) for c in content["classes"]),
+                str(content.get("networks", "")),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no Dice calibration ({error}); fit and save it again") from None

@@ -15,6 +15,7 @@ from monai.data import FolderLayout, MetaTensor
 from monai.transforms import MapTransform
 
 from dam_components.chosen_class import chosen_class
+from dam_components.files import digest_of
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.transforms.write_report import write_report
 
@@ -122,6 +123,8 @@ class CaseReportd(MapTransform):
         output_dir: where reports go; ``None``: nowhere.
         calibration: a ``DiceCalibration`` or the file of one. Where there is no such file the predicted Dice stays
             raw, without interval, and the log says so.
+        weights: files of S's weights (one, or several that are averaged) and of D's; where the calibration is of
+            others, the log says so.
         review_below: see :func:`case_quality`.
         band_mm: see :func:`case_quality`.
         server_key: data with this key are a server's; ``None``: files always.
@@ -153,6 +156,7 @@ class CaseReportd(MapTransform):
         server_key: str | None = "image_path",
         report_key: str | None = None,
         allow_missing_keys: bool = False,
+        weights: Sequence[str | Sequence[str]] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
@@ -168,13 +172,21 @@ class CaseReportd(MapTransform):
         self.server_key = server_key
         self.report_key = report_key
         if isinstance(calibration, (str, os.PathLike)):
-            calibration = self.read_calibration(Path(calibration))
+            calibration = self.read_calibration(Path(calibration), weights)
         self.calibration = calibration
 
-    def read_calibration(self, path: Path) -> DiceCalibration | None:
+    def read_calibration(self, path: Path, weights: Sequence[str | Sequence[str]] | None) -> DiceCalibration | None:
         """The calibration in the file, or ``None`` and a line in the log where there is no file."""
         if path.exists():
-            return DiceCalibration.load(path, len(self.label_names))
+            calibration = DiceCalibration.load(path, len(self.label_names))
+            files = [file for entry in weights or () for file in ([entry] if isinstance(entry, str) else entry)]
+            if files and calibration.networks not in ("", digest_of(files)):
+                logging.getLogger(__name__).warning(
+                    "%s is of other weights than these: until you run calibrate again, take predicted Dice and its "
+                    "intervals as rough",
+                    path,
+                )
+            return calibration
         logging.getLogger(__name__).warning("no calibration %s: the predicted Dice is raw and has no interval", path)
         return None
 

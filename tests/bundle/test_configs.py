@@ -8,6 +8,9 @@ import pytest
 import torch
 from monai.bundle import ConfigComponent, ConfigParser
 
+from dam_components.files import digest_of
+from dam_components.metrics import DiceCalibration
+
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 FILES = sorted(file.relative_to(CONFIGS).as_posix() for file in CONFIGS.rglob("*.json"))
 TASKS = [name for name in FILES if name.startswith("tasks/")]
@@ -82,6 +85,12 @@ def test_training_and_inference_agree_on_networks_and_preprocessing():
         for steps in (train["train"]["preprocessing_transforms"], inference["preprocessing"]["transforms"])
     )
     assert before == after
+
+
+def test_the_shipped_calibration_is_of_the_shipped_weights():
+    models = CONFIGS.parent / "models"
+    calibration = DiceCalibration.load(models / "calibration.json", classes=2)
+    assert calibration.networks == digest_of([models / "model.pt", models / "model_confidence.pt"])
 
 
 @pytest.mark.parametrize(("workers", "where"), [(0, "cuda:1"), (2, "cpu")])

@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 from dam_components import cli
 from dam_components.commands import calibrate
 from dam_components.data import HARD_KINDS, write_pelvic_dataset
+from dam_components.files import digest_of
 from dam_components.metrics import DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence
@@ -65,6 +66,7 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     cli.main(["calibrate", *(f"--{name}={value}" for name, value in options.items()), "--level", "0.8"])
     target = Path(setup["confidence_weights"]).with_name("calibration.json")
     calibration = DiceCalibration.load(target, 3)
+    assert calibration.networks == digest_of([setup["weights"], setup["confidence_weights"]])
     target.unlink()
     copies = 1 + 2 * len(KINDS)  # two severities
     # the clean copy counts as often as there are hard ones

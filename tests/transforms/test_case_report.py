@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks import one_hot
 
+from dam_components.files import digest_of, write_whole
 from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.transforms import CaseReportd, case_quality
 
@@ -176,6 +178,21 @@ def test_calibration_from_a_file(tmp_path, caplog):
     calibration(1).save(file)
     with pytest.raises(ValueError, match=r"fitted for 1 foreground classes, this configuration has 2"):
         CaseReportd("pred", NAMES, calibration=file)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_calibration_of_other_weights_is_told(tmp_path, caplog, several):
+    files = [str(write_whole(tmp_path / f"{name}.pt", name)) for name in ("S", "S2", "D")]
+    s, d = (files[:2] if several else files[0]), files[2]
+    used = [*files] if several else [s, d]
+    replace(calibration(2), networks=digest_of(used)).save(tmp_path / "calibration.json")
+    with caplog.at_level(logging.WARNING):
+        CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=[s, d])
+        assert not caplog.text
+        write_whole(d, "D trained anew")
+        report = CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=[s, d])
+    assert "calibration.json is of other weights than these: until you run calibrate again" in caplog.text
+    assert report(case())["result"]["right_predicted_dice_low"] is not None
 
 
 def test_passes_data_without_a_prediction_on_if_allowed():
