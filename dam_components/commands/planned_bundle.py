@@ -200,6 +200,23 @@ python -m monai.bundle run --config_file "['{target.name}/configs/train.json','{
 python -m monai.bundle run --config_file {target.name}/configs/inference.json --dataset_dir IMAGES
 ```
 
+The confidence map is best when D learns from what S does on cases that it did not see, and predicted Dice when it is
+calibrated:
+
+```sh
+for part in 0 1 2; do
+    python -m monai.bundle run --leave_out $part --seed $((part + 1)) \\
+        --config_file "['{target.name}/configs/train.json','{target.name}/configs/crossfit.json']"
+done
+python -m monai.bundle run --config_file \\
+    "['{target.name}/configs/train.json','{target.name}/configs/train_confidence.json','{target.name}/configs/cross_fitted.json']"
+python -m dam_components calibrate --bundle {target.name}
+python -m dam_components confidence --bundle {target.name}
+```
+
+`--folds#fold K` tests another fold; `--epochs N` shortens or lengthens a training. Images for inference that have
+several files for their channels are named as nnU-Net does: `CASE_0000.nii.gz`, `CASE_0001.nii.gz`.
+
 MONAI Label takes the folder as it is, once `models/model.pt` is there. `dataset_dir` in `configs/` says where the data
 lies; name another place with `--dataset_dir`. Research use only; not for clinical decisions.
 """
