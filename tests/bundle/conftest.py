@@ -1,5 +1,6 @@
 """A bundle trained in seconds on synthetic patients, and ways to run its configurations."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 from monai.bundle import ConfigWorkflow
 
-from dam_components.data import write_pelvic_dataset
+from dam_components.data import decathlon_split, write_pelvic_dataset
 from dam_components.errors import plain_message
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+SECTIONS = ("train", "validation", "test")
 SHAPE = (32, 32, 16)
 TINY = {
     "channels": [4, 8, 8, 8],
@@ -52,9 +54,13 @@ def hippocampus():
     """The folder of the real cases. Where there is none, what asks for it is skipped, and fails under CI."""
     data = Path(os.environ.get("DAM_DATA", Path(__file__).parents[3] / "shared" / "data"))
     folder = data.resolve() / "Task04_Hippocampus"
+    miss = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
     if not folder.is_dir():
-        miss = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         miss(f"no real cases in {folder}: DAM_DATA names the folder that holds Task04_Hippocampus")
+    here = {case["case"] for section in SECTIONS for case in decathlon_split(folder, section)}
+    named = json.loads((CONFIGS.parent / "docs" / "cases.json").read_text())
+    if here != {case for cases in named.values() for case in cases}:
+        miss(f"{folder} has other cases than the 208 of bundle/docs/cases.json, of which the shipped weights are")
     return folder
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.bundle import ConfigComponent, ConfigParser
 
+from dam_components.data import decathlon_split
 from dam_components.files import digest_of
 from dam_components.metrics import DiceCalibration
 
@@ -103,3 +104,9 @@ def test_workers_are_given_no_case_on_the_gpu(workers, where):
         placed = [step for step in parser[steps] if step["_target_"] == "EnsureTyped"]
         index = parser[steps].index(placed[0])
         assert parser.get_parsed_content(f"{steps}#{index}#device") == where
+
+
+def test_the_cases_of_the_shipped_weights_are_those_of_the_fold(hippocampus):
+    named = json.loads((CONFIGS.parent / "docs" / "cases.json").read_text())
+    assert named == {name: [case["case"] for case in decathlon_split(hippocampus, name)] for name in named}
+    assert [*named] == ["train", "validation", "test"]
