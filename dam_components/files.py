@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["digest_of", "whole_file", "write_whole"]
 
 
-def digest_of(files: Iterable[str | os.PathLike]) -> str:
-    """A short name for what the files hold, in this order: 16 digits of SHA-256.
+def digest_of(files: Iterable[str | os.PathLike | Sequence[str]]) -> str:
+    """A short name for what the files, or lists of files, hold, in this order: 16 digits of SHA-256.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -25,8 +25,9 @@ def digest_of(files: Iterable[str | os.PathLike]) -> str:
         '7692c3ad3540bb80'
     """
     found = hashlib.sha256()
-    for file in files:
-        found.update(Path(file).read_bytes())
+    for entry in files:
+        for file in [entry] if isinstance(entry, (str, os.PathLike)) else entry:
+            found.update(Path(file).read_bytes())
     return found.hexdigest()[:16]
 
 

@@ -95,8 +95,8 @@ def calibrate(
     calibration = fit_cases(cases, level)
     cross_calibrate(cases, level)
     target = calibration_file(parser) if output is None else Path(output)
-    files = [str(parser.get_parsed_content(name)) for name in ("weights", "confidence_weights")]
-    replace(calibration, networks=digest_of(files)).save(target)
+    networks = digest_of(parser.get_parsed_content(name) for name in ("weights", "confidence_weights"))
+    replace(calibration, networks=networks).save(target)
     labels = parser.get_parsed_content("label_names")
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
     print(markdown_table(table[table["cases"].str.startswith("clean")]))

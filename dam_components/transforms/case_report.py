@@ -179,8 +179,7 @@ class CaseReportd(MapTransform):
         """The calibration in the file, or ``None`` and a line in the log where there is no file."""
         if path.exists():
             calibration = DiceCalibration.load(path, len(self.label_names))
-            files = [file for entry in weights or () for file in ([entry] if isinstance(entry, str) else entry)]
-            if files and calibration.networks not in ("", digest_of(files)):
+            if weights is not None and calibration.networks not in ("", digest_of(weights)):
                 logging.getLogger(__name__).warning(
                     "%s is of other weights than these: until you run calibrate again, take predicted Dice and its "
                     "intervals as rough",
