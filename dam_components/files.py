@@ -9,7 +9,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["digest_of", "whole_file", "write_whole"]
+from monai.utils import optional_import
+
+__all__ = ["digest_of", "lacks_itk", "whole_file", "write_whole"]
+
+ITK_SUFFIXES = (".mhd", ".mha")
+
+
+def lacks_itk(path: str | os.PathLike) -> bool:
+    """Whether MONAI reads this file, or folder of a DICOM series, with ITK, and ITK is not installed.
+
+    Example:
+        >>> lacks_itk("scan.nii.gz")
+        False
+    """
+    file = Path(path)
+    needs_itk = file.is_dir() or file.name.endswith(ITK_SUFFIXES)
+    return needs_itk and not optional_import("itk", allow_namespace_pkg=True)[1]
 
 
 def digest_of(files: Iterable[str | os.PathLike | Sequence[str]]) -> str:

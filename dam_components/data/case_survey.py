@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
-from monai.utils import optional_import
 
 from dam_components.data.dataset_layouts import CaseFiles
 from dam_components.data.finding import Finding
+from dam_components.files import lacks_itk
 from dam_components.metrics import largest_piece
 
 __all__ = ["SAMPLES", "CaseSurvey", "corner_shift_mm", "survey_case"]
 
 SAMPLES = 10_000  # voxels a case that the intensities are told from, inside and outside the structures
-ITK_SUFFIXES = (".mhd", ".mha")
 
 
 @dataclass
@@ -122,8 +121,7 @@ def corner_shift_mm(first: MetaTensor, second: MetaTensor) -> float:
 
 def _read(file: Path, findings: list[Finding]) -> MetaTensor | None:
     """The file channel first, as float32; or ``None``, with the reason among the findings."""
-    needs_itk = file.is_dir() or file.name.endswith(ITK_SUFFIXES)
-    if needs_itk and not optional_import("itk", allow_namespace_pkg=True)[1]:
+    if lacks_itk(file):
         what = "is a DICOM series" if file.is_dir() else f"is a {file.suffix} file"
         findings.append(Finding("error", str(file), f"{what}, which MONAI reads with ITK", "pip install itk-io"))
         return None

@@ -100,6 +100,17 @@ def case_stem(path: Path) -> str:
     return next((path.name.removesuffix(s) for s in SUFFIXES if path.name.endswith(s)), path.name)
 
 
+def nnunet_channel(stem: str) -> tuple[str, int] | None:
+    """Case and channel in nnU-Net's name of an image, without its ending; ``None`` if it is not such a name.
+
+    Example:
+        >>> nnunet_channel("case_1_0002"), nnunet_channel("case_1")
+        (('case_1', 2), None)
+    """
+    case, _, number = stem.rpartition("_")
+    return (case, int(number)) if case and len(number) == 4 and number.isdigit() else None
+
+
 def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
     dataset = SourceDataset(root, "decathlon", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
     _names(dataset, index.get("modality"), index.get("labels"))
@@ -134,9 +145,8 @@ def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
     labels = {file.name.removesuffix(ending): file for file in _listing(dataset, root / "labelsTr", ending)}
     images: dict[str, dict[int, Path]] = {}
     for file in _listing(dataset, root / "imagesTr", ending):
-        case, _, number = file.name.removesuffix(ending).rpartition("_")
-        if len(number) == 4 and number.isdigit() and case:
-            images.setdefault(case, {})[int(number)] = file
+        if named := nnunet_channel(file.name.removesuffix(ending)):
+            images.setdefault(named[0], {})[named[1]] = file
         else:
             dataset.error(file, "is not named <case>_<four digits of the channel>", "rename it")
     for case in sorted({*images, *labels}):

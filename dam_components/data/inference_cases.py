@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from monai.data import load_decathlon_datalist
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_channel
+
 __all__ = ["ReadableCases", "list_inference_cases"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
-CHANNEL = re.compile(r"(_\d{4})(\.[^_]+)$")  # of nnU-Net's names
 
 
 def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1) -> list[dict[str, Any]]:
@@ -46,17 +45,18 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
             cases = [{"image": e["image"]} for e in entries if isinstance(e, dict)]
             if cases:
                 return cases
-    files = [f for f in sorted(folder.iterdir()) if f.name.endswith(IMAGE_SUFFIXES) and not f.name.startswith(".")]
+    files = [f for f in sorted(folder.iterdir()) if f.name.endswith(SUFFIXES) and not f.name.startswith(".")]
     if not files:
         raise FileNotFoundError(
-            f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}) and no dataset.json with cases; name the folder of "
+            f"{folder} holds no image ({', '.join(SUFFIXES)}) and no dataset.json with cases; name the folder of "
             "the images themselves, as imagesTs"
         )
     if image_channels == 1:
         return [{"image": str(file)} for file in files]
     channels: dict[str, list[str]] = {}
     for file in files:
-        channels.setdefault(CHANNEL.sub(r"\2", file.name), []).append(str(file))
+        named = nnunet_channel(case_stem(file))
+        channels.setdefault(named[0] if named else file.name, []).append(str(file))
     return [{"image": paths if len(paths) > 1 else paths[0]} for paths in channels.values()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import LoadImaged, MapTransform
-from monai.utils import optional_import
+
+from dam_components.files import lacks_itk
 
 __all__ = ["CheckCased", "LoadCased"]
 
@@ -43,8 +45,8 @@ class LoadCased(LoadImaged):
                 except Exception as cause:
                     reason = str(cause.__cause__ or cause).strip().splitlines()
                     remedy = "it is missing, cut short or no image: fetch it again"
-                    if str(data[key]).endswith((".mha", ".mhd")) and not optional_import("itk")[1]:
-                        remedy = "its format needs ITK: pip install 'dam-components[formats]'"
+                    if isinstance(data[key], (str, os.PathLike)) and lacks_itk(data[key]):
+                        remedy = "MONAI reads its format with ITK: pip install itk-io"
                     raise ValueError(
                         f"{data[key]} cannot be read ({reason[0] if reason else type(cause).__name__}); {remedy}"
                     ) from None

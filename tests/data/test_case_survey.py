@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from dam_components import files
 from dam_components.data import case_survey
 from dam_components.data.case_survey import survey_case
 from dam_components.data.dataset_layouts import CaseFiles
@@ -200,7 +201,7 @@ def test_two_dicom_series_in_one_folder_are_refused(tmp_path, arrays, case):
 
 @pytest.mark.parametrize(("name", "what"), [("a.mhd", "is a .mhd file"), ("series", "is a DICOM series")])
 def test_itk_is_named_where_it_is_needed_and_missing(tmp_path, case, monkeypatch, name, what):
-    monkeypatch.setattr(case_survey, "optional_import", lambda *_, **__: (None, False))
+    monkeypatch.setattr(files, "optional_import", lambda *_, **__: (None, False))
     (tmp_path / "series").mkdir()
     _, findings = survey(CaseFiles("a", (tmp_path / name,), case.label))
     assert findings == [f"error: {tmp_path / name} {what}, which MONAI reads with ITK: pip install itk-io"]

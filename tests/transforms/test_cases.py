@@ -10,7 +10,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 
-from dam_components.transforms import CheckCased, LoadCased, cases
+from dam_components import files
+from dam_components.transforms import CheckCased, LoadCased
 
 
 def volume(array, name):
@@ -141,7 +142,7 @@ def test_a_tensor_from_no_file_is_called_the_case():
 
 
 def test_a_format_of_itk_without_itk_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(cases, "optional_import", lambda name: (None, False))
+    monkeypatch.setattr(files, "optional_import", lambda *arguments, **options: (None, False))
     (tmp_path / "scan.mha").write_bytes(b"ObjectType = Image")
-    with pytest.raises(ValueError, match=r"scan.mha cannot be read .*pip install 'dam-components\[formats\]'"):
+    with pytest.raises(ValueError, match=r"scan.mha cannot be read .*pip install itk-io"):
         LoadCased("image")({"image": str(tmp_path / "scan.mha")})
