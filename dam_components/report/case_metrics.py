@@ -71,15 +71,16 @@ class CaseMetrics:
                     "invert the prediction before comparing"
                 )
             affine = np.asarray(label.affine)
-            axial = axial_axis(affine) if self.regions else -1
+            cut: dict[str, Any] = {}
+            if self.regions:
+                axial = axial_axis(affine)
+                cut = {"regions": True, "axial_axis": axial, "apex_first": apex_is_first(affine, axial)}
             rows = case_metrics(
                 np.asarray(prediction.cpu()).astype(np.int64),
                 np.asarray(label[0]).astype(np.int64),
                 spacing_mm=[float(step) for step in label.pixdim],
                 classes=self.label_names,
-                regions=self.regions,
-                apex_first=apex_is_first(affine, axial) if self.regions else True,
-                axial_axis=axial,
+                **cut,
             )
             name = os.path.basename(file).removesuffix(".gz").removesuffix(".nii")
             self.cases[str(file)] = [{"case": name, **row} for row in rows]

@@ -9,7 +9,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from monai.transforms import LoadImage
 
-from dam_components.metrics import apex_is_first, axial_thirds
+from dam_components.metrics import apex_is_first, axial_axis, axial_thirds
 from dam_components.report.difficulty_frames import write_arrays
 
 __all__ = ["KeptSlices", "telling_slices"]
@@ -83,6 +83,11 @@ class KeptSlices:
                 "confidence": np.asarray(item["confidence"][0].cpu(), np.float16),
             }
             name = os.path.basename(file).removesuffix(".gz").removesuffix(".nii")
-            first = apex_is_first(np.asarray(label.affine)) if self.regions else True
+            first = True
+            if self.regions:  # of the axial axis, wherever the file has it
+                affine = np.asarray(label.affine)
+                axial = axial_axis(affine)
+                first = apex_is_first(affine, axial)
+                volumes = {key: np.moveaxis(volume, axial, -1) for key, volume in volumes.items()}
             for place, z in telling_slices(volumes["label"], self.regions, first).items():
                 self.arrays |= {f"{name}/{place}/{key}": volume[..., z] for key, volume in volumes.items()}

@@ -46,18 +46,23 @@ def test_a_third_without_label_is_shown_where_the_label_is_largest():
 def evaluation(tmp_path):
     """Files of cases on disk, and an evaluator that predicts each label moved by nothing with confidence 1/4."""
 
-    def run(count=4, flipped=False, **options):
+    def run(count=4, flipped=False, slices_first=False, **options):
         affine = np.diag([1.0, 1.0, -3.0 if flipped else 3.0, 1.0])
+        affine = affine[:, [2, 0, 1, 3]] if slices_first else affine
+
+        def stored(volume):
+            return np.moveaxis(volume, -1, 0).copy() if slices_first else volume
+
         batches = []
         for n in range(count):
             label = area_label([0, 1, 1, 4, 1, 1, 1, 0, 0])
-            image = np.random.default_rng(n).normal(size=SHAPE)
+            label, image = stored(label), stored(np.random.default_rng(n).normal(size=SHAPE))
             for kind, volume, dtype in (("image", image, np.float32), ("label", label, np.uint8)):
                 nib.save(nib.Nifti1Image(volume.astype(dtype), affine), tmp_path / f"{kind}_c{n}.nii.gz")
             files = {kind: str(tmp_path / f"{kind}_c{n}.nii.gz") for kind in ("image", "label")}
             # as preprocessing left it: another size, with the file's name in the metadata
             item = {k: MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": f}) for k, f in files.items()}
-            pred = {"pred": torch.as_tensor(label)[None], "confidence": torch.full((1, *SHAPE), 0.25)}
+            pred = {"pred": torch.as_tensor(label)[None], "confidence": torch.full((1, *label.shape), 0.25)}
             batches.append((item, pred))
 
         def step(engine, batch):
@@ -94,3 +99,9 @@ def test_a_file_that_runs_from_head_to_foot_has_its_base_first(evaluation):
     up, down = evaluation(regions=True), evaluation(regions=True, flipped=True)
     np.testing.assert_array_equal(up["label_c0/apex/image"], down["label_c0/base/image"])
     assert not np.array_equal(up["label_c0/apex/image"], up["label_c0/base/image"])
+
+
+def test_axial_slices_are_found_along_whatever_axis_the_file_has_them(evaluation):
+    axial, moved = (evaluation(count=1, regions=True, slices_first=first) for first in (False, True))
+    assert axial.keys() == moved.keys()
+    assert all(np.array_equal(axial[name], moved[name]) for name in axial)
