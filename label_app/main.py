@@ -52,21 +52,22 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         images, image, model = datastore or self.datastore(), request["image"], request["model"]
-        if isinstance(image, str) and not os.path.exists(image) and image not in images.list_images():
-            raise HTTPException(404, f"no image {image} among the studies: GET /datastore/ lists them")
-        chosen = request.get("model_filename") or []
-        chosen = [chosen] if isinstance(chosen, str) else list(chosen)
-        offered = self._infers[model]._config["model_filename"] if model in self._infers else chosen
-        if unknown := set(chosen[:1]) - set(offered):
-            raise HTTPException(422, f"model_filename must be one of {', '.join(offered)}, got {unknown.pop()}")
+        chosen = request.get("model_filename") or None
+        chosen = chosen if chosen is None or isinstance(chosen, str) else chosen[0]
+        if chosen is not None and model in self._infers:
+            offered = self._infers[model]._config["model_filename"]
+            if chosen not in offered:
+                raise HTTPException(422, f"model_filename must be one of {', '.join(offered)}, got {chosen}")
         try:
             result = super().infer(request, datastore)
         except Exception as error:
+            if isinstance(image, str) and not os.path.exists(image) and image not in images.list_images():
+                raise HTTPException(404, f"no image {image} among the studies: GET /datastore/ lists them") from error
             message = plain_message(error)
             if message is None:
                 raise
             raise HTTPException(422, message) from error
-        if chosen[:1] in ([], [os.path.basename(self._infers[model].get_path())]):
+        if chosen in (None, os.path.basename(self._infers[model].get_path())):
             self.keep(image, model, result["params"], images)
         return result
 
