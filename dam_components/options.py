@@ -64,7 +64,8 @@ def check_bundle_options(argv: Sequence[str] | None = None) -> None:
         if path[0] in inspect.signature(bundle_run).parameters:
             continue
         if not _has(content, path[:-1] if len(path) > 1 else path):
-            near = [*content, *(f"{key}#{inner}" for key, part in content.items() if _is_map(part) for inner in part)]
+            maps = {key: part for key, part in content.items() if isinstance(part, Mapping)}
+            near = [*content, *(f"{key}#{inner}" for key, part in maps.items() for inner in part)]
             raise ValueError(f"the configuration has no entry {name}{_meant(name, near)}")
 
 
@@ -90,17 +91,13 @@ def _value(arguments: Sequence[str], name: str) -> Any:
 
 def _has(content: Any, path: Sequence[str]) -> bool:
     for step in path:
-        if _is_map(content) and step in content:
+        if isinstance(content, Mapping) and step in content:
             content = content[step]
         elif isinstance(content, list) and step.isdigit() and int(step) < len(content):
             content = content[int(step)]
         else:
             return False
     return True
-
-
-def _is_map(content: Any) -> bool:
-    return isinstance(content, Mapping)
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
