@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dam_components.files import write_whole
-from dam_components.report.confidence_table import markdown_table
+from dam_components.atomic_files import write_whole
+from dam_components.confidence.evidence_table import markdown_table
 
 __all__ = ["machine", "write_table"]
 

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import fire
 
-from dam_components.commands import (
-    active_learning,
-    calibrate,
-    compare,
-    demo,
-    experiment,
-    new_bundle,
-    report,
-    synthesize,
-)
+from dam_components.commands.calibration import calibrate
+from dam_components.commands.demonstration import demo
+from dam_components.commands.planning import new_bundle
+from dam_components.commands.synthesis import synthesize
 from dam_components.errors import plain_errors
 from dam_components.options import check_command_options
-from dam_components.report.confidence_study import confidence
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {
-    "active_learning": active_learning,
+COMMANDS: dict[str, Callable[..., Any]] = {
     "calibrate": calibrate,
-    "compare": compare,
-    "confidence": confidence,
     "demo": demo,
-    "experiment": experiment,
     "new_bundle": new_bundle,
-    "report": report,
     "synthesize": synthesize,
 }
 

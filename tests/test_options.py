@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dam_components import cli
-from dam_components.commands import calibrate
+from dam_components.commands.calibration import calibrate
 from dam_components.options import check_bundle_options, check_command_options
 
 CONFIGS = Path(__file__).parents[1] / "bundle" / "configs"

@@ -1,23 +1,7 @@
-"""The paper's two baselines that are no CNN; they need the extra ``experiments``."""
+"""The old place of ``dam_study.baselines``."""
 
-from dam_components.baselines.atlases import Atlases, thumbnail
-from dam_components.baselines.fusion import fuse_labels
-from dam_components.baselines.malf import MultiAtlasFusion
-from dam_components.baselines.patch_matching import match_patches
-from dam_components.baselines.patches import take_patches
-from dam_components.baselines.registration import Registration
-from dam_components.baselines.sparse_autoencoder import StackedSparseAutoencoder, sparsity_penalty
-from dam_components.baselines.ssae import SparsePatchMatching
+from dam_components.moved_names import moved_names
 
-__all__ = [
-    "Atlases",
-    "MultiAtlasFusion",
-    "Registration",
-    "SparsePatchMatching",
-    "StackedSparseAutoencoder",
-    "fuse_labels",
-    "match_patches",
-    "sparsity_penalty",
-    "take_patches",
-    "thumbnail",
-]
+NAMES = ("Atlases", "MultiAtlasFusion", "Registration", "SparsePatchMatching", "StackedSparseAutoencoder")
+
+__getattr__ = moved_names(__name__, dict.fromkeys(NAMES, "dam_study.baselines"))

@@ -1,12 +1,12 @@
-"""Data: where it lies, which cases train, validate and test, and synthetic pelvic MRI."""
+"""Data: where it lies, and which cases train, validate and test."""
 
 from dam_components.data.bundle_root import find_bundle_root
 from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
-from dam_components.data.pelvic import pelvic_spacing, synthesize_pelvic, write_pelvic_dataset
 from dam_components.data.shards import cases_to_do
+from dam_components.moved_names import moved_names
 
 __all__ = [
     "HARD_KINDS",
@@ -19,9 +19,10 @@ __all__ = [
     "labelled_subset",
     "list_inference_cases",
     "make_folds",
-    "pelvic_spacing",
     "read_folds",
-    "synthesize_pelvic",
     "write_folds",
-    "write_pelvic_dataset",
 ]
+
+SYNTHETIC = ("pelvic_spacing", "synthesize_pelvic", "write_pelvic_dataset")
+
+__getattr__ = moved_names(__name__, dict.fromkeys(SYNTHETIC, "dam_components.synthetic"))

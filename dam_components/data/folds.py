@@ -12,7 +12,7 @@ import numpy as np
 from monai.data import load_decathlon_datalist
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from dam_components.files import write_whole
+from dam_components.atomic_files import write_whole
 
 __all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
 

@@ -19,7 +19,6 @@ __all__ = ["ReadableCases", "list_inference_cases"]
 logger = logging.getLogger(__name__)
 
 
-
 def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1) -> list[dict[str, Any]]:
     """The images to segment: ``[{"image": path}, ...]``, sorted; of several channels in a file each, the paths.
 

@@ -1,21 +1,17 @@
-"""The trainer of S and D, and the handlers that keep its runs."""
+"""The trainers of S and D."""
 
-from dam_components.engines.checkpoints import BestSaver, FinalSaver, RunLoader, RunSaver, newest_checkpoint
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceKeys, ConfidenceTrainer
-from dam_components.engines.run_control import SeedEpochs, StopOnInterrupt
 from dam_components.engines.semi_supervised import SemiSupervisedConfidenceTrainer, SemiSupervisedKeys
+from dam_components.moved_names import moved_names
 
 __all__ = [
-    "BestSaver",
     "ConfidenceEvents",
     "ConfidenceKeys",
     "ConfidenceTrainer",
-    "FinalSaver",
-    "RunLoader",
-    "RunSaver",
-    "SeedEpochs",
     "SemiSupervisedConfidenceTrainer",
     "SemiSupervisedKeys",
-    "StopOnInterrupt",
-    "newest_checkpoint",
 ]
+
+HANDLERS = ("BestSaver", "FinalSaver", "RunLoader", "RunSaver", "SeedEpochs", "StopOnInterrupt", "newest_checkpoint")
+
+__getattr__ = moved_names(__name__, dict.fromkeys(HANDLERS, "dam_components.handlers"))

@@ -66,7 +66,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         confidence_network: D.
         confidence_optimizer: D's.
         confidence_loss: Eq. 4; called as ``(D's logits, P̂, labels)``, and with D's logits on the labels where its
-            ``judge_labels`` is above 0.
+            ``label_weight`` is above 0.
         adversarial_loss: Eq. 6, of D's logits; not needed where ``lambda_adv`` is 0.
         lambda_adv: λ1 of Eq. 11. At 0, D is not run a second time.
         confidence_steps: D's steps for each step of S.
@@ -152,9 +152,9 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.clip_grad_norm = clip_grad_norm
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.optim_set_to_none = optim_set_to_none
-        self.loss_takes_confidence = "confidence" in inspect.signature(
-            getattr(loss_function, "forward", loss_function)
-        ).parameters
+        self.loss_takes_confidence = (
+            "confidence" in inspect.signature(getattr(loss_function, "forward", loss_function)).parameters
+        )
         # MONAI's federated client wants a SupervisedTrainer; nothing of that class's own is used
         Trainer.__init__(
             self,
@@ -271,7 +271,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         with self._autocast():
             judgement = self.confidence_network(torch.cat([probabilities, image], dim=1)).float()
             on_labels: tuple[torch.Tensor, ...] = ()
-            if getattr(self.confidence_loss, "judge_labels", 0) > 0:
+            if getattr(self.confidence_loss, "label_weight", 0) > 0:
                 classes = torch.arange(probabilities.shape[1], device=labels.device)
                 # by comparison: the loss, which reports labels out of range, still gets to see them
                 onehot = (labels == classes.view(-1, *[1] * (labels.ndim - 2))).to(probabilities.dtype)

@@ -14,8 +14,8 @@ from monai.data import MetaTensor, set_rnd
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dam_components.chosen_class import chosen_class
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceTrainer, undistributed
+from dam_components.predicted_class import predict_class
 
 __all__ = ["SemiSupervisedConfidenceTrainer", "SemiSupervisedKeys"]
 
@@ -174,7 +174,7 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
             logits = scales if isinstance(scales, torch.Tensor) else scales[0]
             probabilities = logits.float().softmax(1)
             judgement = D(torch.cat([probabilities, image], dim=1))
-        return chosen_class(probabilities), judgement.float().sigmoid()
+        return predict_class(probabilities), judgement.float().sigmoid()
 
 
 def bare(network: nn.Module) -> nn.Module:

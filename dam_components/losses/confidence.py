@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dam_components.chosen_class import chosen_class
 from dam_components.losses.generalized_dice import check_labels
+from dam_components.predicted_class import predict_class
 
 __all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
 
@@ -26,7 +26,7 @@ def confidence_target(probabilities: torch.Tensor, labels: torch.Tensor, target:
     if target == "adversarial":
         return torch.zeros_like(probabilities[:, :1])
     if target == "correctness":
-        return (chosen_class(probabilities) == labels).to(probabilities.dtype)
+        return (predict_class(probabilities) == labels).to(probabilities.dtype)
     if target == "probability":
         return probabilities.gather(1, labels)
     raise ValueError(f"target must be one of {list(TARGETS)}, got {target!r}")
@@ -34,7 +34,7 @@ def confidence_target(probabilities: torch.Tensor, labels: torch.Tensor, target:
 
 def near_structure(probabilities: torch.Tensor, labels: torch.Tensor, band: int) -> torch.Tensor:
     """Voxels at most ``band`` steps (a cube) from the foreground of the labels or of argmax P̂: bool ``(B, 1, ...)``."""
-    near = ((labels > 0) | (chosen_class(probabilities) > 0)).to(torch.float32)
+    near = ((labels > 0) | (predict_class(probabilities) > 0)).to(torch.float32)
     for axis in range(2, near.ndim):  # a cube is a line along each axis in turn: 7 + 7 + 7 voxels to look at, not 343
         lines = near.movedim(axis, -1)
         widened = functional.max_pool1d(lines.reshape(-1, 1, lines.shape[-1]), 2 * band + 1, stride=1, padding=band)
@@ -82,7 +82,7 @@ class ConfidenceLoss(nn.Module):
 
     Args:
         target: "correctness", "probability" or "adversarial", see :func:`confidence_target`.
-        judge_labels: weight of the first term, D on the true labels. ``None``: 1 for "adversarial", else 0.
+        label_weight: weight of the first term, D on the true labels. ``None``: 1 for "adversarial", else 0.
         band: voxels around the structures that count in full; ``None``: all do. Most of a patch is easy background,
             which teaches D little.
         outside_weight: weight of the voxels outside the band.
@@ -102,7 +102,7 @@ class ConfidenceLoss(nn.Module):
     def __init__(
         self,
         target: str = "correctness",
-        judge_labels: float | None = None,
+        label_weight: float | None = None,
         band: int | None = None,
         outside_weight: float = 0.1,
         reduction: str = "mean",
@@ -110,14 +110,14 @@ class ConfidenceLoss(nn.Module):
         super().__init__()
         if target not in TARGETS:
             raise ValueError(f"target must be one of {list(TARGETS)}, got {target!r}")
-        if judge_labels is None:
-            judge_labels = 1.0 if target == "adversarial" else 0.0
-        if judge_labels < 0 or outside_weight < 0:
-            raise ValueError(f"judge_labels and outside_weight must be >= 0, got {judge_labels} and {outside_weight}")
+        if label_weight is None:
+            label_weight = 1.0 if target == "adversarial" else 0.0
+        if label_weight < 0 or outside_weight < 0:
+            raise ValueError(f"label_weight and outside_weight must be >= 0, got {label_weight} and {outside_weight}")
         if band is not None and band < 1:
             raise ValueError(f"band must be None or at least 1 voxel, got {band}")
         self.target = target
-        self.judge_labels = judge_labels
+        self.label_weight = label_weight
         self.band = band
         self.outside_weight = outside_weight
         self.reduction = check_reduction(reduction)
@@ -135,7 +135,7 @@ class ConfidenceLoss(nn.Module):
             logits: D(P̂ ∪ X).
             probabilities: P̂, no gradient goes into it.
             labels: class indices, any numeric type.
-            label_logits: D(P ∪ X); wanted where ``judge_labels`` > 0.
+            label_logits: D(P ∪ X); wanted where ``label_weight`` > 0.
         """
         labels = labels.long()
         probabilities = probabilities.detach()
@@ -145,10 +145,10 @@ class ConfidenceLoss(nn.Module):
             near = near_structure(probabilities, labels, self.band)
             weight = torch.where(near, 1.0, self.outside_weight)
         loss = self.cross_entropy(logits, confidence_target(probabilities, labels, self.target), weight)
-        if self.judge_labels > 0:
+        if self.label_weight > 0:
             if label_logits is None:
-                raise ValueError("judge_labels > 0 wants D's logits on the labels (label_logits), got None")
-            loss = loss + self.judge_labels * self.cross_entropy(label_logits, torch.ones_like(label_logits), weight)
+                raise ValueError("label_weight > 0 wants D's logits on the labels (label_logits), got None")
+            loss = loss + self.label_weight * self.cross_entropy(label_logits, torch.ones_like(label_logits), weight)
         return loss
 
     def cross_entropy(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

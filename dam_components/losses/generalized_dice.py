@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dam_components.chosen_class import chosen_class
+from dam_components.predicted_class import predict_class
 
 __all__ = [
     "RunningDice",
@@ -126,7 +126,7 @@ class RunningDice(nn.Module):
     def update(self, values: torch.Tensor, labels: torch.Tensor) -> None:
         """Takes in a batch: P̂ or logits ``(B, C, ...)`` and integer labels ``(B, 1, ...)``."""
         classes = len(self.value)
-        chosen = chosen_class(values).flatten()
+        chosen = predict_class(values).flatten()
         true = labels.flatten()
         # one pass: the confusion matrix holds intersection and both sizes
         confusion = torch.bincount(true * classes + chosen, minlength=classes * classes).view(classes, classes)

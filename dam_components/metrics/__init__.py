@@ -5,7 +5,7 @@ Nothing here imports another part of ``dam_components``.
 
 from dam_components.metrics.calibration_bins import calibration_counts, pooled_calibration_error
 from dam_components.metrics.case_bootstrap import bootstrap_pooled, percentile_interval
-from dam_components.metrics.cases import case_metrics, write_cases_csv
+from dam_components.metrics.case_table import case_metrics, write_cases_csv
 from dam_components.metrics.confidence_quality import (
     CaseAgreement,
     aurc,
@@ -14,23 +14,22 @@ from dam_components.metrics.confidence_quality import (
     error_auroc,
     expected_calibration_error,
 )
+from dam_components.metrics.connected_components import largest_piece
 from dam_components.metrics.dice_calibration import (
     ClassCalibration,
     DiceCalibration,
     conformal_quantile,
     fit_dice_map,
-    least_cases,
+    min_cases,
 )
+from dam_components.metrics.dice_prediction import predicted_dice
 from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
-from dam_components.metrics.error_band import error_band
-from dam_components.metrics.largest_piece import largest_piece
 from dam_components.metrics.least_confident import case_confidence, least_confident_first
-from dam_components.metrics.predicted_dice import predicted_dice
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
 from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
-from dam_components.metrics.shared_errors import shared_errors
-from dam_components.metrics.structure_zone import structure_zone
+from dam_components.metrics.surface_band import error_band
+from dam_components.metrics.surroundings import structure_zone
 from dam_components.metrics.volume import (
     absolute_volume_difference_percent,
     relative_volume_difference_percent,
@@ -65,7 +64,7 @@ __all__ = [
     "fit_temperature",
     "fit_dice_map",
     "largest_piece",
-    "least_cases",
+    "min_cases",
     "least_confident_first",
     "logit_scale",
     "metric_score",
@@ -74,7 +73,6 @@ __all__ = [
     "predicted_dice",
     "promise12_score",
     "relative_volume_difference_percent",
-    "shared_errors",
     "softmax_doubt",
     "structure_zone",
     "temperature_doubt",

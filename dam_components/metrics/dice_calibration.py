@@ -15,7 +15,7 @@ from scipy.optimize import lsq_linear
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GroupKFold
 
-from dam_components.files import write_whole
+from dam_components.atomic_files import write_whole
 
 FOLDS = 5
 
@@ -64,17 +64,17 @@ def conformal_quantile(scores: ArrayLike, level: float) -> float:
     rank = math.ceil((len(ordered) + 1) * level - 1e-9)
     if rank > len(ordered):
         raise ValueError(
-            f"an interval of level {level} needs at least {least_cases(level)} pairs of raw and true Dice, got "
+            f"an interval of level {level} needs at least {min_cases(level)} pairs of raw and true Dice, got "
             f"{len(ordered)}: add calibration cases, or lower the level."
         )
     return float(ordered[rank - 1])
 
 
-def least_cases(level: float) -> int:
+def min_cases(level: float) -> int:
     r"""How many cases an interval needs for its level: n with :math:`(n + 1)\,level \le n`.
 
     Example:
-        >>> least_cases(0.9), least_cases(0.75)
+        >>> min_cases(0.9), min_cases(0.75)
         (9, 3)
     """
     return math.ceil(level / (1 - level) - 1e-9)
@@ -133,7 +133,7 @@ class DiceCalibration:
     Attributes:
         level: the interval's coverage; ``None`` for the identity, which has no interval.
         classes: one entry a foreground class.
-        networks: :func:`~dam_components.files.digest_of` the weights of S and D whose Dice it is; "" where unknown.
+        networks: :func:`~dam_components.atomic_files.digest_of` weights of S and D whose Dice it is; "" where unknown.
 
     Example:
         >>> random = np.random.default_rng(0)
@@ -166,7 +166,7 @@ class DiceCalibration:
             level: coverage of the interval.
             groups: N values; the rows of one patient (a case and its corrupted copies) share one, so that no residual
                 is measured with a map that saw the same patient. By default every row is a patient of its own. Copies
-                do not make up for patients: with fewer than :func:`least_cases` the interval holds less than
+                do not make up for patients: with fewer than :func:`min_cases` the interval holds less than
                 ``level``. In a simulation of patients that differ by a standard deviation of 0.04, an interval of 90 %
                 from 3 patients with 24 copies each held 72 %, from 20 patients 90 %.
 

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
-from dam_components.chosen_class import chosen_class
+from dam_components.predicted_class import predict_class
 
 
 def called_doubt(probabilities: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
@@ -44,7 +44,7 @@ def softmax_doubt(probabilities: torch.Tensor) -> torch.Tensor:
         >>> softmax_doubt(torch.tensor([[[0.75], [0.25]]]))
         tensor([[[0.2500]]])
     """
-    return called_doubt(probabilities, chosen_class(probabilities))
+    return called_doubt(probabilities, predict_class(probabilities))
 
 
 def entropy_doubt(probabilities: torch.Tensor) -> torch.Tensor:

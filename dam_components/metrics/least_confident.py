@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dam_components.metrics.predicted_dice import predicted_dice
+from dam_components.metrics.dice_prediction import predicted_dice
 
 __all__ = ["case_confidence", "least_confident_first"]
 

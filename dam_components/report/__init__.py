@@ -1,26 +1,14 @@
-"""What people look at: pictures and tables."""
+"""The old place of handlers, pictures and tables; see ``handlers``, ``figures`` and the package ``dam_study``."""
 
-from dam_components.report.case_metrics import CaseMetrics, summarise
-from dam_components.report.difficulty_frames import DifficultyFrames, write_arrays
-from dam_components.report.kept_slices import KeptSlices
-from dam_components.report.pictures import ConfidencePicture, draw_case, most_telling_slices, save_figure
-from dam_components.report.review import draw_review
-from dam_components.report.summary import ReportSummary, write_summary
-from dam_components.report.training_curves import TrainingCurves, draw_training_curves
+from dam_components.moved_names import moved_names
 
-__all__ = [
-    "CaseMetrics",
-    "ConfidencePicture",
-    "DifficultyFrames",
-    "KeptSlices",
-    "ReportSummary",
-    "TrainingCurves",
-    "draw_case",
-    "draw_review",
-    "draw_training_curves",
-    "most_telling_slices",
-    "save_figure",
-    "summarise",
-    "write_arrays",
-    "write_summary",
-]
+HANDLERS = ("CaseMetrics", "ConfidencePicture", "ReportSummary", "TrainingCurves", "summarise", "write_summary")
+FIGURES = ("draw_case", "draw_review", "draw_training_curves", "most_telling_slices", "save_figure")
+STUDY = ("DifficultyFrames", "KeptSlices", "write_arrays")
+
+__getattr__ = moved_names(
+    __name__,
+    dict.fromkeys(HANDLERS, "dam_components.handlers")
+    | dict.fromkeys(FIGURES, "dam_components.figures")
+    | dict.fromkeys(STUDY, "dam_study.handlers"),
+)

@@ -1,7 +1,7 @@
 """Transforms that the bundle's JSON needs and MONAI lacks."""
 
+from dam_components.transforms.case_loading import CheckCased, LoadCased
 from dam_components.transforms.case_report import CaseReportd, case_quality
-from dam_components.transforms.cases import CheckCased, LoadCased
 from dam_components.transforms.confidence_map import ConfidenceMapd
 from dam_components.transforms.largest_component import LargestComponentd, keep_largest_component
 from dam_components.transforms.review_picture import ReviewPictured

@@ -14,9 +14,9 @@ from monai.config import KeysCollection
 from monai.data import FolderLayout, MetaTensor
 from monai.transforms import MapTransform
 
-from dam_components.chosen_class import chosen_class
-from dam_components.files import digest_of
+from dam_components.atomic_files import digest_of
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
+from dam_components.predicted_class import predict_class
 from dam_components.transforms.write_report import write_report
 
 __all__ = ["CaseReportd", "case_quality"]
@@ -68,7 +68,7 @@ def case_quality(
             f"got {sorted(label_names)}"
         )
     raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
-    called = chosen_class(probabilities[None])[0, 0]
+    called = predict_class(probabilities[None])[0, 0]
     counts = torch.bincount(called.flatten(), minlength=classes).tolist()
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None

@@ -8,8 +8,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dam_components.chosen_class import chosen_class
 from dam_components.metrics import largest_piece
+from dam_components.predicted_class import predict_class
 
 __all__ = ["LargestComponentd", "keep_largest_component"]
 
@@ -40,7 +40,7 @@ def keep_largest_component(probabilities: torch.Tensor, classes: Sequence[int]) 
         raise ValueError(
             f"the classes of which to keep the largest component must lie in 1..{len(probabilities) - 1}, got {wrong}"
         )
-    called = chosen_class(probabilities[None])[0, 0].cpu().numpy()
+    called = predict_class(probabilities[None])[0, 0].cpu().numpy()
     result = probabilities.clone()
     for index in classes:
         mask = called == index

@@ -11,14 +11,14 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImage, MapTransform
 
-from dam_components.report import draw_review, save_figure
+from dam_components.figures import draw_review, save_figure
 from dam_components.transforms.case_report import case_file
 
 __all__ = ["ReviewPictured"]
 
 
 class ReviewPictured(MapTransform):
-    """Draws ``<output_dir>/<case>/<case>_review.png``, see :func:`dam_components.report.draw_review`.
+    """Draws ``<output_dir>/<case>/<case>_review.png``, see :func:`dam_components.figures.draw_review`.
 
     Run it after the argmax, with segmentation and M in the image's own space; the image is read again from its file, so
     that it is shown as it was acquired. Where ``CaseReportd`` ran before, the picture names its numbers. The data are

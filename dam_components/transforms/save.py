@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.data import NibabelWriter
 
-from dam_components.files import whole_file
+from dam_components.atomic_files import whole_file
 
 __all__ = ["WholeFileWriter"]
 

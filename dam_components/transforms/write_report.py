@@ -10,7 +10,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dam_components.files import write_whole
+from dam_components.atomic_files import write_whole
 
 __all__ = ["WriteReportd", "write_report"]
 

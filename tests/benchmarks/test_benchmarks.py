@@ -13,7 +13,7 @@ from benchmarks.memory import peak_mb
 from benchmarks.pairing import interleave, ratio_columns
 from benchmarks.tables import write_table
 from benchmarks.training_steps import STEPS, Problem, build_step
-from dam_components.data import write_pelvic_dataset
+from dam_components.synthetic import write_pelvic_dataset
 
 TOY = Problem(patch=(8, 8, 8), batch=1, channels=(4, 8, 8), strides=(2, 2))
 RATIO = ["ratio", "ratio_q25", "ratio_q75", "ratio_ci_low", "ratio_ci_high"]

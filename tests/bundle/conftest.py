@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from monai.bundle import ConfigWorkflow
 
-from dam_components.data import decathlon_split, write_pelvic_dataset
+from dam_components.data import decathlon_split
 from dam_components.errors import plain_message
+from dam_components.synthetic import write_pelvic_dataset
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 SHAPE = (32, 32, 16)

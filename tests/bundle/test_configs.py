@@ -8,8 +8,8 @@ import pytest
 import torch
 from monai.bundle import ConfigComponent, ConfigParser
 
+from dam_components.atomic_files import digest_of
 from dam_components.data import decathlon_split
-from dam_components.files import digest_of
 from dam_components.metrics import DiceCalibration
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"

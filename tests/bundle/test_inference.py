@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dam_components.data import synthesize_pelvic
+from dam_components.synthetic import synthesize_pelvic
 
 
 @pytest.fixture

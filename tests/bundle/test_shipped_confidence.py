@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dam_components.report.confidence_study import confidence
+from dam_study.commands.confidence_study import confidence
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from dam_components.commands.experiment_plan import plan_cell
 from dam_components.networks import ConfidenceNet, DSResUNet, PaddedNetwork
+from dam_study.experiments.planned_cell import plan_cell
 
 EXPERIMENTS = Path(__file__).parents[2] / "bundle" / "configs" / "experiments"
 SYSTEMS = sorted(file.stem for file in EXPERIMENTS.glob("*.json"))
 ASKED = {
     *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial", "organ", "voxel"),
-    *("proposed", "proposed_correctness", "ours", "best", "paper", "malf", "ssae"),
+    *("proposed", "proposed_correctness", "default", "default_flips", "paper", "malf", "ssae"),
     *("no_residual", "no_dilation", "no_transformation", "no_channel_attention", "no_deep_supervision"),
 }
 TINY = {
@@ -61,7 +61,7 @@ def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
     # what was evaluated is what was trained
     evaluated = run_here(*cell.evaluate, **cell.setup, output_dir=str(tmp_path))
     judged = evaluated.parser.get_parsed_content("network")
-    used = judged.network if system == "best" else judged
+    used = judged.network if system == "default_flips" else judged
     torch.testing.assert_close(used.state_dict(), network.state_dict())
     rows = pd.read_csv(tmp_path / "metrics.csv")
     assert len(rows) == 12 and rows["dice"].between(0, 1).all()
@@ -78,10 +78,10 @@ def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
 
 def test_all_share_data_patches_schedule_and_trainer(plan):
     shared = ("train", "optimizer", "lr_scheduler", "folds", "seed", "spacing", "warmup_epochs", "clip_grad_norm")
-    ours = plan("ours").settings["entries"]
+    default = plan("default").settings["entries"]
     for system in {*TRAINED} - {"paper"}:
         entries = plan(system).settings["entries"]
-        assert {name: entries[name] for name in shared} == {name: ours[name] for name in shared}, system
+        assert {name: entries[name] for name in shared} == {name: default[name] for name in shared}, system
 
 
 def resolved(cell, *names):
@@ -154,9 +154,9 @@ def test_other_networks_are_the_papers(plan):
 def test_recording_keeps_the_trainings_handlers_and_saves_the_run_after_the_curves(plan, configs):
     before = json.loads((configs / "train.json").read_text())["train"]["handlers"]
     parser = ConfigParser()
-    parser.read_config([str(file) for file in plan("ours").train])
+    parser.read_config([str(file) for file in plan("default").train])
     names = [handler["_target_"] for handler in parser["train#handlers"]]
     assert {handler["_target_"] for handler in before} < {*names}
-    assert names.index("dam_components.report.TrainingCurves") < names.index("dam_components.engines.RunSaver")
+    assert names.index("dam_components.handlers.TrainingCurves") < names.index("dam_components.handlers.RunSaver")
     saver = next(handler for handler in before if handler["_target_"].endswith("RunSaver"))
     assert saver in parser["train#handlers"] and len(names) == len(before) + 2

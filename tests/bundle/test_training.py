@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dam_components.engines import newest_checkpoint
+from dam_components.handlers import newest_checkpoint
 
 
 @pytest.fixture

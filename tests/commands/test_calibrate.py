@@ -10,12 +10,13 @@ import torch
 from scipy.special import expit, logit
 
 from dam_components import cli
-from dam_components.commands import calibrate
-from dam_components.data import HARD_KINDS, write_pelvic_dataset
-from dam_components.files import digest_of
+from dam_components.atomic_files import digest_of
+from dam_components.commands.calibration import calibrate
+from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence
+from dam_components.data import HARD_KINDS
 from dam_components.metrics import DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
-from dam_components.report.confidence_evidence import CALIBRATED, CaseEvidence
+from dam_components.synthetic import write_pelvic_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
 CHANNELS = [4, 4, 4, 4]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
 
-from dam_components.commands.new_bundle import new_bundle
-from dam_components.commands.planned_bundle import COPIED, config_text
+from dam_components.commands.planning import new_bundle
+from dam_components.planning.planned_bundle import COPIED, config_text
 
 SCHEMA = Path(__file__).parents[1] / "bundle" / "metadata_schema.json"
 SHAPE = (24, 24, 8)

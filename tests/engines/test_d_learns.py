@@ -60,7 +60,7 @@ def test_d_learns(target, residual):
     D, loss = confidence_net(residual), ConfidenceLoss(target)
     optimizer = torch.optim.Adam(D.parameters(), 2e-2)
     for _ in range(200):
-        on_labels = (D(torch.cat([onehot, image], dim=1)),) if loss.judge_labels else ()
+        on_labels = (D(torch.cat([onehot, image], dim=1)),) if loss.label_weight else ()
         value = loss(D(torch.cat([probabilities, image], dim=1)), probabilities, labels, *on_labels)
         terms = 2 if target == "adversarial" else 1  # real and fake: 2 log 2 for a D that cannot tell them apart
         if value / terms < 0.25:

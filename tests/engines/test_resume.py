@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Events
 
 import dam_components
-from dam_components.engines import StopOnInterrupt, newest_checkpoint
+from dam_components.handlers import StopOnInterrupt, newest_checkpoint
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 TINY = runpy.run_path(str(SCRIPT))

@@ -12,7 +12,8 @@ from monai.data import DataLoader, Dataset
 from monai.engines.utils import IterationEvents
 from monai.transforms import RandGaussianNoised
 
-from dam_components.engines import ConfidenceEvents, SeedEpochs, StopOnInterrupt
+from dam_components.engines import ConfidenceEvents
+from dam_components.handlers import SeedEpochs, StopOnInterrupt
 
 
 def drawn(epoch, seed=0, rank=0, dataset=None):

@@ -43,7 +43,7 @@ def test_empty_batch(build):
 def test_labels_out_of_range(build, batches, state, same, target):
     (batch,) = batches(1)
     batch["label"][0, 0, 0, 0, 0] = 2
-    trainer = build(train_data_loader=[batch], confidence_loss=ConfidenceLoss(target, judge_labels=1))
+    trainer = build(train_data_loader=[batch], confidence_loss=ConfidenceLoss(target, label_weight=1))
     D = dict(trainer.confidence_network.named_parameters())
     before = {name: parameter.detach().clone() for name, parameter in D.items()}
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1 \(the network gives 2 classes\), got 0\.\.2$"):

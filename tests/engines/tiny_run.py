@@ -16,7 +16,8 @@ from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler, from_
 from monai.networks.nets import UNet
 from monai.transforms import AsDiscreted, Compose, RandFlipd, RandGaussianNoised
 
-from dam_components.engines import BestSaver, ConfidenceTrainer, RunLoader, RunSaver, SeedEpochs
+from dam_components.engines import ConfidenceTrainer
+from dam_components.handlers import BestSaver, RunLoader, RunSaver, SeedEpochs
 from dam_components.losses import AdversarialLoss, ConfidenceLoss, DifficultyAwareHybridLoss
 from dam_components.networks import ConfidenceNet
 

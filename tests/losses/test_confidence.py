@@ -34,9 +34,9 @@ REAL = -log(9 / 10) - log(1 / 2)  # the first term of Eq. 4
         ({"target": "probability"}, PROBABILITY / 2),
         ({"target": "adversarial"}, (ADVERSARIAL + REAL) / 2),
         ({"target": "adversarial", "reduction": "sum"}, ADVERSARIAL + REAL),  # Eq. 4 as printed
-        ({"target": "adversarial", "judge_labels": 0}, ADVERSARIAL / 2),
-        ({"target": "correctness", "judge_labels": 0.5}, (CORRECTNESS + 0.5 * REAL) / 2),
-        ({"target": "probability", "judge_labels": 2, "reduction": "sum"}, PROBABILITY + 2 * REAL),
+        ({"target": "adversarial", "label_weight": 0}, ADVERSARIAL / 2),
+        ({"target": "correctness", "label_weight": 0.5}, (CORRECTNESS + 0.5 * REAL) / 2),
+        ({"target": "probability", "label_weight": 2, "reduction": "sum"}, PROBABILITY + 2 * REAL),
     ],
 )
 def test_eq4_by_hand(options, expected):
@@ -100,7 +100,7 @@ def test_band_by_hand(options, expected):
 
 def test_band_weighs_the_term_on_labels_too():
     logits, probabilities, labels = band_case()
-    loss = ConfidenceLoss(band=1, outside_weight=0, judge_labels=1)
+    loss = ConfidenceLoss(band=1, outside_weight=0, label_weight=1)
     # on the labels D says 1/2 to the 9 voxels of the band
     assert loss(logits, probabilities, labels, logits).item() == pytest.approx(2 * INSIDE)
 
@@ -126,7 +126,7 @@ def test_no_structure_in_the_band_is_no_loss_and_no_nan():
 
 def test_nothing_reaches_s_through_ds_loss():
     logits, probabilities = LOGITS.clone().requires_grad_(), PROBABILITIES.clone().requires_grad_()
-    ConfidenceLoss("probability", judge_labels=1)(logits, probabilities, LABELS, ON_LABELS).backward()
+    ConfidenceLoss("probability", label_weight=1)(logits, probabilities, LABELS, ON_LABELS).backward()
     assert logits.grad.abs().min() > 0
     assert probabilities.grad is None
 
@@ -134,8 +134,8 @@ def test_nothing_reaches_s_through_ds_loss():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"judge_labels": -1}, "judge_labels and outside_weight must be >= 0, got -1 and 0.1"),
-        ({"outside_weight": -1}, "judge_labels and outside_weight must be >= 0, got 0.0 and -1"),
+        ({"label_weight": -1}, "label_weight and outside_weight must be >= 0, got -1 and 0.1"),
+        ({"outside_weight": -1}, "label_weight and outside_weight must be >= 0, got 0.0 and -1"),
         ({"band": 0}, "band must be None or at least 1 voxel, got 0"),
         ({"reduction": "none"}, "reduction must be 'mean' or 'sum', got 'none'"),
     ],
@@ -146,14 +146,14 @@ def test_bad_options(options, message):
 
 
 def test_missing_logits_on_the_labels():
-    with pytest.raises(ValueError, match=r"judge_labels > 0 wants D's logits on the labels \(label_logits\), got None"):
+    with pytest.raises(ValueError, match=r"label_weight > 0 wants D's logits on the labels \(label_logits\), got None"):
         ConfidenceLoss("adversarial")(LOGITS, PROBABILITIES, LABELS)
 
 
 @pytest.mark.parametrize("target", ["correctness", "probability", "adversarial"])
 def test_labels_out_of_range(target):
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1 \(the network gives 2 classes\), got 2\.\.2$"):
-        ConfidenceLoss(target, judge_labels=0)(LOGITS, PROBABILITIES, LABELS + 2)
+        ConfidenceLoss(target, label_weight=0)(LOGITS, PROBABILITIES, LABELS + 2)
 
 
 def test_labels_of_any_type_and_monais_tensors():
@@ -198,7 +198,7 @@ def test_gradcheck(target):
     logits = torch.randn(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
     on_labels = torch.randn(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
     probabilities, labels = torch.randn(2, 3, 3, 3, dtype=torch.float64).softmax(1), torch.randint(0, 3, (2, 1, 3, 3))
-    loss = ConfidenceLoss(target, judge_labels=0.5, band=1)
+    loss = ConfidenceLoss(target, label_weight=0.5, band=1)
     assert torch.autograd.gradcheck(lambda a, b: loss(a, probabilities, labels, b), (logits, on_labels))
     assert torch.autograd.gradcheck(adversarial_loss, (logits,))
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from monai.losses import GeneralizedDiceLoss
 
-from dam_components.chosen_class import chosen_class
 from dam_components.losses.generalized_dice import (
     class_overlap,
     generalized_dice_loss,
     generalized_dice_weights,
 )
+from dam_components.predicted_class import predict_class
 
 LABELS = torch.tensor([0, 0, 0, 1]).view(1, 1, 2, 2)
 FOREGROUND = torch.tensor([0.1, 0.2, 0.4, 0.6], dtype=torch.float64).view(1, 1, 2, 2)
@@ -172,8 +172,8 @@ def test_gradcheck():
 
 def test_chosen_class_is_argmax_and_the_first_of_equals():
     values = torch.randn(2, 5, 6, 4, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(chosen_class(values), values.argmax(1, keepdim=True))
-    assert chosen_class(torch.tensor([[[0.2], [0.4], [0.4]]])).tolist() == [[[1]]]
+    assert torch.equal(predict_class(values), values.argmax(1, keepdim=True))
+    assert predict_class(torch.tensor([[[0.2], [0.4], [0.4]]])).tolist() == [[[1]]]
 
 
 def test_what_the_true_class_got_may_be_given():

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks import one_hot
 
-from dam_components.files import digest_of, write_whole
+from dam_components.atomic_files import digest_of, write_whole
 from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.transforms import CaseReportd, case_quality
 

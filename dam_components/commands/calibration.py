@@ -1,0 +1,153 @@
+"""The ``calibrate`` command: what D's predicted Dice is worth, learnt from cases whose true Dice is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from dam_components.atomic_files import digest_of
+from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
+from dam_components.confidence.doubt_scores import make_scores
+from dam_components.confidence.evidence_table import agreement_table, case_rows, markdown_table
+from dam_components.confidence.trained_bundle import (
+    calibration_file,
+    comma_words,
+    load_models,
+    named_entries,
+    read_bundle,
+    study_cases,
+)
+from dam_components.data import HARD_KINDS, HardCased
+from dam_components.metrics import DiceCalibration, min_cases
+
+__all__ = ["calibrate", "cross_calibrate", "fit_cases"]
+
+FOLDS = 5
+
+
+def calibrate(
+    bundle: str = "bundle",
+    dataset_dir: str | None = None,
+    output: str | None = None,
+    weights: str | None = None,
+    confidence_weights: str | None = None,
+    config_overlay: str | Sequence[str] = (),
+    section: str = "validation",
+    fold: int | None = None,
+    severity: float | str | Sequence[float] = (0.5, 1.0),
+    level: float = 0.9,
+    limit: int | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+) -> None:
+    """Learns from labelled cases how far to trust D's predicted Dice, and saves it for inference and the study.
+
+    S and D run over the section's cases, clean and made hard in every way of dam_components.data.HARD_KINDS. Each
+    class gets a map from raw to calibrated Dice and an interval. What is printed is cross-fitted: each case is judged
+    by a calibration that saw no copy of it. S and D must not have been trained on the section.
+
+    Args:
+        bundle: the bundle's folder.
+        dataset_dir: the data, Decathlon layout; by default the configuration's.
+        output: the file; by default calibration.json beside D's weights, where the study and, in the bundle, inference
+            look for it.
+        weights: of S; by default the configuration's.
+        confidence_weights: of D; likewise.
+        config_overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
+        section: of the fold: validation, test, train or all.
+        fold: by default the configuration's.
+        severity: of the hard copies, separated by commas; 1 is hard. Each makes one copy of each case and kind.
+        level: the share of cases that the interval should hold.
+        limit: take only this many cases, to try things out.
+        seed: of the hard copies.
+        overrides: other entries of the configuration by name: '{"channels": [8, 16, 32, 64]}'.
+
+    Raises:
+        ValueError: for an option out of range, or too few cases; the message says what goes.
+        FileNotFoundError: without the bundle, the data or the weights.
+    """
+    spoilers = [
+        HardCased(("image", "label"), kind, step, seed) for step in _severities(severity) for kind in HARD_KINDS
+    ]
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    entries = named_entries(dataset_dir, weights, confidence_weights, fold, overrides)
+    parser = read_bundle(bundle, comma_words(config_overlay), section=section, **entries)
+    dataset = parser.get_parsed_content("validate#dataset")
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count < 3:
+        more = "train with --folds#validation 3, or name another --section"
+        remedy = "raise --limit" if count < len(dataset) else more
+        raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
+    segmenter, confidence, device = load_models(parser)
+    scores = make_scores(["D"], segmenter, confidence)
+
+    cases: list[CaseEvidence] = []
+    for item in study_cases(dataset, limit, "calibrate"):
+        copies = [("clean", item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
+        cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
+
+    calibration = fit_cases(cases, level)
+    cross_calibrate(cases, level)
+    target = calibration_file(parser) if output is None else Path(output)
+    networks = digest_of(parser.get_parsed_content(name) for name in ("weights", "confidence_weights"))
+    replace(calibration, networks=networks).save(target)
+    labels = parser.get_parsed_content("label_names")
+    table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
+    print(markdown_table(table[table["cases"].str.startswith("clean")]))
+    print(
+        f"\n{count} cases of section {section}, clean and {len(spoilers)} hard copies of each; "
+        f"{CALIBRATED} is cross-fitted, intervals should hold {level:.0%}\nwrote {target}"
+    )
+    if count < min_cases(level):
+        print(
+            f"take these intervals as rough: copies of {count} cases do not make up for the {min_cases(level)} cases "
+            f"that {level:.0%} needs; name a larger --section, or lower --level"
+        )
+
+
+def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
+    """The calibration of D's predicted Dice on these cases, copies of one case together; classes that S calls nowhere
+    are left out. The clean cases, which are what most clinics have, weigh as much as all hard copies together.
+
+    Raises:
+        ValueError: if there are too few cases, or too few in which S calls a class.
+    """
+    clean = sum(case.kind == "clean" for case in cases)
+    times = max(1, (len(cases) - clean) // max(clean, 1))
+    weighed = [case for case in cases for _ in range(times if case.kind == "clean" else 1)]
+    raw = np.stack([np.where(case.called, case.predicted_dice["D"], np.nan) for case in weighed])
+    true = np.stack([case.true_dice for case in weighed])
+    return DiceCalibration.fit(raw, true, level, [case.case for case in weighed])
+
+
+def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
+    """Calibrates each case in place by what all other cases but those of its fold give; at most 5 folds.
+
+    Args:
+        cases: copies of one case carry its name and stay in one fold; at least 3 names.
+        level: of the intervals.
+
+    Raises:
+        ValueError: as :func:`fit_cases`.
+    """
+    owners = [case.case for case in cases]
+    for learn, test in GroupKFold(min(FOLDS, len(set(owners)))).split(owners, groups=owners):
+        calibration = fit_cases([cases[i] for i in learn], level)
+        for i in test:
+            calibrate_case(cases[i], calibration)
+
+
+def _severities(value: Any) -> list[float]:
+    try:
+        steps = [float(word) for word in comma_words(value)]
+    except ValueError:
+        steps = []
+    if not steps:
+        raise ValueError(f"severity must be positive numbers separated by commas, got {value!r}")
+    return steps

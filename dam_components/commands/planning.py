@@ -1,0 +1,98 @@
+"""The ``new_bundle`` command: from a folder of labelled images to a bundle that trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dam_components.commands.bundle_jobs import bundle_folder
+from dam_components.data.dataset_layouts import SourceDataset, read_dataset
+from dam_components.data.finding import LEVELS, at_level
+from dam_components.planning.case_survey import CaseSurvey
+from dam_components.planning.dataset_check import check_dataset
+from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
+from dam_components.planning.plan import make_plan
+from dam_components.planning.planned_bundle import write_planned_bundle
+
+__all__ = ["new_bundle"]
+
+
+def new_bundle(
+    data: str,
+    output: str,
+    images: str | None = None,
+    labels: str | None = None,
+    modality: str | None = None,
+    label_names: Mapping[int, str] | None = None,
+    patch_voxels: int = 150_000,
+    cache_gb: float = 8.0,
+    bundle: str | None = None,
+) -> None:
+    """Checks a labelled dataset, plans the training for it and writes a bundle that trains at once.
+
+    The dataset has a dataset.json (Medical Segmentation Decathlon or nnU-Net v2), or is two folders with files of equal
+    names. The rules of the plan are in dam_components/data/plan.py. Images stay where and as they are.
+
+    Args:
+        data: the dataset's folder.
+        output: the new bundle; must not exist.
+        images: folder of the images, from data, where there is no dataset.json; NIfTI, MetaImage or DICOM series.
+        labels: folder of their labels, likewise.
+        modality: CT, MR, ...; by default what dataset.json says. CT is normalised by fixed units.
+        label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
+        patch_voxels: most voxels of a training patch: 150000 for a CPU, 2000000 for a GPU of 24 GB or more.
+        cache_gb: memory for prepared cases.
+        bundle: the bundle whose configurations are taken; by default the project's.
+
+    Raises:
+        FileExistsError: output exists.
+        FileNotFoundError: there is no such dataset.
+        ValueError: the data have errors (all are printed), or a setting is out of range.
+    """
+    source, target = bundle_folder(bundle), Path(str(output)).absolute()
+    if target.exists():
+        raise FileExistsError(f"{target} exists: name another folder with --output, or remove it")
+    dataset = read_dataset(str(data), images, labels)
+    _named_by_user(dataset, modality, label_names)
+    surveys, findings = check_dataset(dataset)
+    for level in LEVELS:
+        for finding in at_level(findings, level):
+            print(finding)
+    if errors := at_level(findings, "error"):
+        raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: mend them; no bundle was written")
+    fingerprint = _fingerprint(dataset, surveys)
+    plan = make_plan(fingerprint, patch_voxels, cache_gb)
+    write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
+    print(f"{fingerprint.cases} cases, labels: {', '.join(fingerprint.label_names.values())}")
+    for name, value in plan.as_json().items():
+        print(f"  {name}: {value}")
+    print(
+        f"wrote {target}, with docs/data_report.md; train it with\n"
+        f"  python -m monai.bundle run --config_file {target / 'configs' / 'train.json'}"
+    )
+
+
+def _named_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapping[int, str] | None) -> None:
+    """What the options say goes before what ``dataset.json`` says."""
+    if label_names is not None:
+        try:
+            names = {int(value): str(name) for value, name in dict(label_names).items()}
+        except (TypeError, ValueError):
+            names = {}
+        if sorted(names) != [*range(1, len(names) + 1)] or not names:
+            raise ValueError(
+                f"label_names must name the labels 1..N without gaps, got {label_names}; for example {{1: 'liver'}}"
+            )
+        dataset.label_names = dict(sorted(names.items()))
+        dataset.findings = [finding for finding in dataset.findings if finding.where != "dataset.json"]
+    if modality is not None:
+        named = dataset.channel_names
+        dataset.channel_names = [str(modality)] * (len(named) if named else 1)
+
+
+def _fingerprint(dataset: SourceDataset, surveys: list[CaseSurvey]) -> Fingerprint:
+    """With names made up for what nothing names."""
+    found = {value for survey in surveys for value in survey.label_voxels if value}
+    labels = dataset.label_names or {value: f"label {value}" for value in sorted(found)}
+    channels = dataset.channel_names or [f"channel {number}" for number in range(surveys[0].channels)]
+    return make_fingerprint(surveys, channels, labels)

@@ -1,0 +1,149 @@
+"""What one case says about S's errors and each doubt score, in counts that add up over cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.metrics import compute_dice
+from monai.networks.utils import one_hot
+
+from dam_components.confidence.doubt_scores import Doubt, Segmentation, Segmenter
+from dam_components.metrics import DiceCalibration, ScoreHistogram, calibration_counts, error_band, predicted_dice
+
+__all__ = ["CALIBRATED", "VOXEL_REGIONS", "CaseEvidence", "calibrate_case", "gather_case", "relative_times"]
+
+VOXEL_REGIONS = ("band", "volume")
+CALIBRATED = "D, calibrated"  # among the scores that predict Dice
+NO_PROBABILITY = ("entropy",)  # scores whose 1 - doubt is no probability of being right
+
+
+@dataclass
+class CaseEvidence:
+    """Counts, times and Dice of one case.
+
+    Attributes:
+        case: its name.
+        kind: ``clean``, or one of :data:`dam_components.data.HARD_KINDS`.
+        histograms: right and wrong voxels over doubt, by region and score, ``(2, bins)``.
+        calibration: of :func:`~dam_components.metrics.calibration_counts`, by region and score; scores that are
+            probabilities only.
+        seconds: by score, and of S alone under ``S``.
+        true_dice: of each class without the background.
+        predicted_dice: the same, by score.
+        called: whether S calls the class anywhere.
+        interval: lower and upper ends of the calibrated Dice, ``(2, classes)``, nan where there is none; ``None``
+            before :func:`calibrate_case`.
+    """
+
+    case: str
+    kind: str
+    histograms: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    calibration: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    true_dice: np.ndarray = field(default_factory=lambda: np.empty(0))
+    predicted_dice: dict[str, np.ndarray] = field(default_factory=dict)
+    called: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    interval: np.ndarray | None = None
+
+
+def gather_case(
+    item: Mapping[Any, Any],
+    segmenter: Segmenter,
+    scores: Mapping[str, Doubt],
+    kind: str = "clean",
+    band_mm: float = 3.0,
+    device: torch.device | str = "cpu",
+    regions: Sequence[str] = VOXEL_REGIONS,
+) -> CaseEvidence:
+    """Runs S and each score on a preprocessed case, on the grid and in the field of view that S sees.
+
+    Args:
+        item: ``image`` ``(C, ...)``, ``label`` ``(1, ...)`` and ``case``; the spacing is the image's, 1 mm if unknown.
+        segmenter: S.
+        scores: by name, in the order in which they run.
+        kind: what was done to the case.
+        band_mm: width of the error band on each side of a surface.
+        device: where S runs.
+        regions: where voxels are counted, of :data:`VOXEL_REGIONS`; none if only the Dice matters.
+
+    Raises:
+        ValueError: if the label holds a class that S does not know.
+    """
+    image, label = (_plain(item[key]).to(device) for key in ("image", "label"))
+    evidence = CaseEvidence(str(item["case"]), kind)
+    started = _now(device)
+    case = Segmentation.of(image[None].float(), segmenter)
+    evidence.seconds["S"] = _now(device) - started
+    truth, classes = label[None].long(), case.logits.shape[1]
+    if truth.max() >= classes:
+        raise ValueError(
+            f"{evidence.case} holds label {int(truth.max())}, S knows 0..{classes - 1}: "
+            "use the configuration of its task"
+        )
+    dice = compute_dice(
+        one_hot(case.called, classes), one_hot(truth, classes), include_background=False, ignore_empty=False
+    )
+    evidence.true_dice = dice[0].double().cpu().numpy()
+    evidence.called = torch.bincount(case.called.flatten(), minlength=classes)[1:].cpu().numpy() > 0
+
+    called, true = (volume[0, 0].cpu().numpy() for volume in (case.called, truth))
+    wrong = called != true
+    where = {"volume": np.ones_like(wrong)} if "volume" in regions else {}
+    if "band" in regions:
+        where["band"] = error_band(true, called, _spacing(item["image"], true.ndim), band_mm)
+    for name, score in scores.items():
+        started = _now(device)
+        doubt = _plain(score(case))
+        evidence.seconds[name] = _now(device) - started
+        values = doubt[0, 0].double().cpu().numpy()
+        for region, inside in where.items():
+            histogram = ScoreHistogram.from_scores(values[inside], wrong[inside])
+            evidence.histograms[region, name] = np.stack([histogram.right, histogram.wrong])
+            if name not in NO_PROBABILITY:
+                evidence.calibration[region, name] = calibration_counts(1 - values[inside], ~wrong[inside])
+        if name not in NO_PROBABILITY:
+            predicted = predicted_dice(case.probabilities, (1 - doubt).clamp(0, 1))
+            evidence.predicted_dice[name] = predicted[0].cpu().numpy()
+    return evidence
+
+
+def calibrate_case(case: CaseEvidence, calibration: DiceCalibration) -> None:
+    """Puts D's predicted Dice as the calibration has it into the case, and its interval.
+
+    A class that S calls nowhere keeps its raw value, a probability that no calibration changes, and has no interval.
+    """
+    raw = case.predicted_dice["D"]
+    dice, low, high = calibration(raw)
+    case.predicted_dice[CALIBRATED] = np.where(case.called, dice, raw)
+    case.interval = np.where(case.called, [low, high], np.nan)
+
+
+def relative_times(cases: Sequence[CaseEvidence]) -> dict[str, float]:
+    """Time of S with each score over that of S alone: the median over cases of the ratio within a case."""
+    names = cases[0].seconds.keys() - {"S"}
+    return {
+        name: float(np.median([(case.seconds["S"] + case.seconds[name]) / case.seconds["S"] for case in cases]))
+        for name in names
+    }
+
+
+def _plain(tensor: Any) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
+
+
+def _spacing(image: Any, spatial_dims: int) -> tuple[float, ...]:
+    if isinstance(image, MetaTensor):
+        return tuple(float(step) for step in image.pixdim[:spatial_dims])
+    return (1.0,) * spatial_dims
+
+
+def _now(device: torch.device | str) -> float:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

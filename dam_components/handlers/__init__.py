@@ -1,0 +1,24 @@
+"""What happens around the engines' steps: savers and loaders, metrics of cases, pictures, summary, seeds, Ctrl-C."""
+
+from dam_components.handlers.case_metrics import CaseMetrics, summarise
+from dam_components.handlers.checkpoints import BestSaver, FinalSaver, RunLoader, RunSaver, newest_checkpoint
+from dam_components.handlers.confidence_picture import ConfidencePicture
+from dam_components.handlers.run_control import SeedEpochs, StopOnInterrupt
+from dam_components.handlers.summary import ReportSummary, write_summary
+from dam_components.handlers.training_curves import TrainingCurves
+
+__all__ = [
+    "BestSaver",
+    "CaseMetrics",
+    "ConfidencePicture",
+    "FinalSaver",
+    "ReportSummary",
+    "RunLoader",
+    "RunSaver",
+    "SeedEpochs",
+    "StopOnInterrupt",
+    "TrainingCurves",
+    "newest_checkpoint",
+    "summarise",
+    "write_summary",
+]

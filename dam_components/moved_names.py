@@ -1,0 +1,38 @@
+"""Old places of public names: they stay importable for one release, with a warning."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["moved_names"]
+
+
+def moved_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package from which names have moved.
+
+    Args:
+        package: its name.
+        places: the module that each name is in now. It is imported when the name is first used.
+
+    Example:
+        >>> find = moved_names("dam_components.engines", {"BestSaver": "dam_components.handlers"})
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     find("BestSaver").__name__, str(caught[0].message)[:66]
+        ('BestSaver', 'dam_components.engines.BestSaver is dam_components.handlers.BestSa')
+    """
+
+    def find(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{package}.{name} is {places[name]}.{name} from 0.2.0 on; the old name goes in 0.3.0",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return getattr(importlib.import_module(places[name]), name)
+
+    return find

@@ -1,0 +1,171 @@
+"""How to train on a dataset, by rules. The anchor is nnU-Net (Isensee et al., Nature Methods 18, 203-211, 2021).
+
+============== ======================================================================================================
+target spacing the median of each axis; of a thick axis (more than 3 times the next coarsest spacing, less than a
+               third of the next smallest size) the 10th percentile, so that thin slices are not thrown away, but no
+               finer than the other axes
+patch          as much of the median image as ``patch_voxels`` allow, in its proportions: from a cube in mm of 256**3
+               voxels, cut to the image, the axis that shows the largest share of it shrinks first. Divisible by the
+               strides. nnU-Net fills a GPU's memory; the default here suits a CPU and is a setting
+strides        three at most (S has dilated modules in place of more depth). An axis is not strided while its spacing
+               is more than twice the finest, or if fewer than 4 voxels would be left of it
+channels       16, doubled at each stride
+batch          as many patches as twice ``patch_voxels`` hold, from 2 (nnU-Net's least) to 8. Where an image holds two
+               patches or more, a step takes them from one case, else each from another
+normalisation  all channels CT: cut at the percentiles 0.5 and 99.5 of the structures' voxels over all cases, then
+               minus their mean, over their standard deviation (CT's units mean the same everywhere). Else: each
+               image and channel to mean 0 and standard deviation 1. A set with CT and another modality goes by the
+               latter, which nnU-Net decides by channel
+flips          left and right, unless a label's name holds left or right
+rotation       15 degrees about each axis; about the short axis alone where a patch is more than 3 times as long as
+               it is short, since out of plane it would mix thick slices
+overlap        half a patch
+largest piece  of what is called a structure only the largest connected piece is kept, if in every case that has the
+               structure 99 % of it are one piece. nnU-Net finds this out by validation, which costs a training
+epochs         as many as make 5000 steps, 20 to 500; validation about 20 times
+weights        the last epoch's, as nnU-Net keeps them, where fewer than 10 cases validate: so few choose little but
+               luck. Else those of the best validation
+folds          five (fewer if there are fewer cases), a tenth of the cases validates
+cache          the share of the cases that ``cache_gb`` hold in memory
+============== ======================================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dam_components.planning.fingerprint import Fingerprint
+from dam_components.planning.plan_geometry import ANISOTROPIC, patch_and_strides, resampled_shape, target_spacing
+
+__all__ = ["CtRange", "Plan", "make_plan", "plan_batch", "plan_rotation"]
+
+STEPS = 5000
+ROTATION = 0.26  # 15 degrees
+SIDES = ("left", "right")
+ONE_PIECE = 0.99
+FEW_TO_CHOOSE_BY = 10
+
+
+@dataclass(frozen=True)
+class CtRange:
+    """Where CT is cut, and the mean and standard deviation that it is normalised by."""
+
+    low: float
+    high: float
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Values of the bundle's symbols. ``ct`` is ``None`` for normalisation by each image."""
+
+    spacing: list[float]
+    patch_size: list[int]
+    strides: list[list[int] | int]
+    channels: list[int]
+    batch_size: int
+    patches_per_case: int
+    rotation: list[float]
+    flip: bool
+    overlap: float
+    largest_component: list[int]
+    epochs: int
+    val_interval: int
+    keep_last: bool
+    folds: dict[str, int]
+    cache_rate: float
+    ct: CtRange | None
+    median_shape: list[int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: float = 8.0) -> Plan:
+    """The plan that this module's rules give.
+
+    Args:
+        fingerprint: of the dataset.
+        patch_voxels: most voxels of a patch; 150 000 for a CPU, 2 000 000 (128 cubed) for a GPU of 24 GB or more.
+        cache_gb: memory for prepared cases.
+
+    Raises:
+        ValueError: a setting out of range, or images too small.
+    """
+    if patch_voxels < 4096:
+        raise ValueError(f"patch_voxels must be at least 4096 (16 x 16 x 16), got {patch_voxels}")
+    if cache_gb <= 0:
+        raise ValueError(f"cache_gb must be positive, got {cache_gb}")
+    spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
+    shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.shape, spacing)
+    shape = [round(float(n)) for n in np.median(shapes, axis=0)]
+    patch, strides = patch_and_strides(shape, spacing, patch_voxels)
+    batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
+
+    cases, folds = fingerprint.cases, min(5, fingerprint.cases)
+    validation = max(1, min(3, cases // 4), round(cases / 10))  # calibrate wants three
+    steps_an_epoch = max(1, (cases - math.ceil(cases / folds) - validation) // batch_size)
+    epochs = min(500, max(20, round(STEPS / steps_an_epoch)))
+    case_gb = float(np.prod(shapes, axis=1).mean()) * 4 * (len(fingerprint.channel_names) + 1) / 1e9  # float32
+    words = {word for name in fingerprint.label_names.values() for word in name.lower().replace("_", " ").split()}
+    return Plan(
+        spacing=list(spacing),
+        patch_size=list(patch),
+        strides=[stride[0] if len({*stride}) == 1 else list(stride) for stride in strides],
+        channels=[16 * 2**stage for stage in range(len(strides) + 1)],
+        batch_size=batch_size,
+        patches_per_case=patches_per_case,
+        rotation=plan_rotation(patch),
+        flip=words.isdisjoint(SIDES),
+        overlap=0.5,
+        largest_component=[int(v) for v, share in fingerprint.largest_piece.items() if share >= ONE_PIECE],
+        epochs=epochs,
+        val_interval=max(1, epochs // 20),
+        keep_last=validation < FEW_TO_CHOOSE_BY,
+        folds={"fold": 0, "folds": folds, "validation": validation, "seed": 0},
+        cache_rate=min(1.0, math.floor(100 * cache_gb / (case_gb * cases)) / 100),
+        ct=_ct_range(fingerprint) if fingerprint.ct else None,
+        median_shape=shape,
+    )
+
+
+def plan_batch(image_voxels: int, patch_voxels: int, budget: int) -> tuple[int, int]:
+    """Cases a step and patches a case.
+
+    Example:
+        >>> plan_batch(63_000, 89_600, 150_000)  # 300 000 voxels hold three patches, an image not even one
+        (3, 1)
+        >>> plan_batch(700_000, 147_456, 150_000)  # an image holds four
+        (1, 2)
+    """
+    patches = min(8, max(2, 2 * budget // patch_voxels))
+    return (1, patches) if image_voxels >= 2 * patch_voxels else (patches, 1)
+
+
+def plan_rotation(patch: tuple[int, ...]) -> list[float]:
+    """Largest angle about each axis, in radians.
+
+    Example:
+        >>> plan_rotation((96, 96, 16)), plan_rotation((48, 48, 16))
+        ([0.0, 0.0, 0.26], [0.26, 0.26, 0.26])
+    """
+    short = min(range(len(patch)), key=lambda axis: patch[axis])
+    flat = max(patch) > ANISOTROPIC * patch[short]
+    return [0.0 if flat and axis != short else ROTATION for axis in range(len(patch))]
+
+
+def _ct_range(fingerprint: Fingerprint) -> CtRange:
+    """Over all channels, which hold as many voxels each."""
+    inside = fingerprint.inside
+    mean = sum(channel.mean for channel in inside) / len(inside)
+    variance = sum(channel.sd**2 + (channel.mean - mean) ** 2 for channel in inside) / len(inside)
+    low, high = min(channel.low for channel in inside), max(channel.high for channel in inside)
+    if high <= low:
+        raise ValueError(f"all voxels of the structures have the value {low:g}: this cannot be CT; name --modality MR")
+    return CtRange(low, high, round(mean, 4), round(math.sqrt(variance), 4))

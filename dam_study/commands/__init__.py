@@ -1,0 +1,1 @@
+"""Commands of ``python -m dam_study``; ``cli.py`` lists them."""

@@ -1,0 +1,1 @@
+"""The study of D against its rivals."""

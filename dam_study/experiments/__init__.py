@@ -1,0 +1,1 @@
+"""Cells of the grid: planned, run, read."""

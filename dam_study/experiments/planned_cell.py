@@ -1,0 +1,174 @@
+"""What one cell of the experiments is: its configurations, its folds, its full settings and their hash."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from dam_components.commands.bundle_jobs import bundle_folder
+from dam_components.data import decathlon_split, write_folds
+
+__all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
+
+PROTOCOLS = ("kfold", "two-fold", "leave-one-out")
+# entries that say where things are, not what is done
+PLACES = ("ckpt_dir", "output_dir", "dataset_dir", "weights", "confidence_weights", "folds_file", "resume")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One system on one fold of one dataset with one seed.
+
+    Attributes:
+        folder: ``RUNS/<data>/<system>/fold<f>-seed<s>-<hash>``.
+        train: configurations of the training, in order; the cell's own setup goes on top.
+        evaluate: configurations of the evaluation, likewise.
+        setup: entries that go on top of both.
+        settings: what a report needs to know: system, data, protocol, fold, seed, hash and ``entries``, the merged
+            configuration of the training as written.
+    """
+
+    folder: Path
+    train: list[Path]
+    evaluate: list[Path]
+    setup: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def plan_cell(
+    system: str,
+    data: str,
+    dataset_dir: str | os.PathLike | None = None,
+    fold: int = 0,
+    seed: int = 0,
+    protocol: str = "kfold",
+    folds: int | None = None,
+    validation: float | int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    runs: str | os.PathLike = "output/runs",
+    bundle: str | os.PathLike | None = None,
+) -> PlannedCell:
+    """Merges the configurations of a cell, stores its folds if they are new, and names its directory.
+
+    The hash is over the merged training and evaluation entries as written, without places and comments, over the fold
+    file and over the names of the cases. Arguments as in
+    :func:`~dam_study.commands.single_cell.experiment`.
+
+    Raises:
+        ValueError: for an unknown system, task, protocol, entry or fold; if the dataset lacks an organ of the task; if
+            the fold file does not fit the data.
+        FileNotFoundError: without the dataset.
+    """
+    configs = bundle_folder(bundle) / "configs"
+    chain = [configs / "tasks" / f"{_known('data', data, configs / 'tasks')}.json"]
+    chain += _chain(configs / "experiments", _known("system", system, configs / "experiments"))
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    train = [configs / "train.json", *chain]
+    evaluate = [configs / "train.json", configs / "evaluate.json", *chain]
+    entries = _merged(train)
+    given = dict(overrides or {})
+    if entries["epochs"] == 0:
+        given.pop("epochs", None)  # a grid asks the same of all systems
+    for name in given:
+        if (name.rpartition("#")[0] or name) not in entries:  # an argument that a component leaves at its default
+            raise ValueError(f"overrides name {name!r}, which is no entry of {configs / 'train.json'} or its overlays")
+    if places := [name for name in given if name.split("#")[0] in (*PLACES, "folds", "seed")]:
+        raise ValueError(f"overrides cannot set {', '.join(places)}: the command's own options do")
+
+    where = str(entries.get_parsed_content("dataset_dir") if dataset_dir is None else Path(dataset_dir).absolute())
+    cases = [case["case"] for case in decathlon_split(where, "all")]
+    _check_organs(where, data, entries["label_names"])
+    count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": len(cases)}[protocol]
+    split = {
+        "fold": fold,
+        "folds": count if folds is None else folds,
+        "validation": entries["folds"]["validation"] if validation is None else validation,
+        "seed": entries["folds"]["seed"],
+    }
+    folds_file = Path(runs).absolute() / data / "folds-{folds}-{validation}-{seed}.json".format(**split)
+    if not folds_file.is_file():
+        write_folds(folds_file, cases, split["folds"], split["validation"], split["seed"])
+    decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
+
+    changes = {**given, "folds": split, "seed": seed}
+    settled, judged = (_plain(_merged(files, changes)[""]) for files in (train, evaluate))
+    content = [settled, judged, json.loads(folds_file.read_text(encoding="utf-8")), cases]
+    name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    folder = Path(runs).absolute() / data / system / f"fold{fold}-seed{seed}-{name}"
+    models = folder / "models"
+    setup = {
+        **changes,
+        "folds_file": str(folds_file),
+        "dataset_dir": where,
+        "ckpt_dir": str(models),
+        "weights": str(models / "model.pt"),
+        "confidence_weights": str(models / "model_confidence.pt"),
+    }
+    settings = {
+        "system": system,
+        "data": data,
+        "protocol": protocol,
+        "fold": fold,
+        "seed": seed,
+        "hash": name,
+        "entries": settled,
+    }
+    record = [configs / "record_train.json", configs / "record_evaluate.json"]
+    # before the overlays, which may change what is recorded
+    return PlannedCell(folder, [train[0], record[0], *chain], [*evaluate, record[1]], setup, settings)
+
+
+def _known(what: str, name: str, folder: Path) -> str:
+    names = sorted(file.stem for file in folder.glob("*.json"))
+    if name not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}: each is a file of {folder}")
+    return name
+
+
+def _chain(folder: Path, system: str) -> list[Path]:
+    """The system's overlay behind the one that its ``_on_`` names, and so on."""
+    file = folder / f"{system}.json"
+    below = json.loads(file.read_text(encoding="utf-8")).get("_on_")
+    return ([] if below is None else _chain(folder, below.removesuffix(".json"))) + [file]
+
+
+def _merged(files: list[Path], changes: Mapping[str, Any] | None = None) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    parser.update(copy.deepcopy({"bundle_root": str(files[0].parents[1]), **(changes or {})}))
+    return parser
+
+
+def _plain(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Without places and comments, which change no result."""
+    left_out = (*PLACES, "bundle_root", "difficulty_frames", "_meta_", "_desc_", "_on_", "_task_", "_paper_", "_run_")
+    return {name: _uncommented(value) for name, value in entries.items() if name not in left_out}
+
+
+def _uncommented(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _uncommented(item) for key, item in value.items() if key not in ("_desc_", "_on_")}
+    return [_uncommented(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_organs(dataset_dir: str, data: str, label_names: Mapping[str, str]) -> None:
+    """Each class of the task must have its name in dataset.json, or a part of it: "anterior" is there for "anterior
+    hippocampus"."""
+    file = Path(dataset_dir) / "dataset.json"
+    labels = json.loads(file.read_text(encoding="utf-8")).get("labels", {})
+    for index, organ in label_names.items():
+        here = str(labels.get(index, ""))
+        if not here or not (here.lower() in organ.lower() or organ.lower() in here.lower()):
+            raise ValueError(
+                f"{file} does not have the {organ} of task {data}: its label {index} is {here or 'not there'}; "
+                "name another --data or --dataset_dir"
+            )

@@ -1,0 +1,1 @@
+"""Pages, tables and figures over the cells of the grid."""

@@ -1,0 +1,96 @@
+import json
+import logging
+import os
+
+import pandas as pd
+import pytest
+from ignite.engine import Engine
+
+from dam_components.handlers import ReportSummary, write_summary
+
+
+def write_report(folder, case, mean, review, classes=("gland",)):
+    row = {"volume_ml": 40.0, "mean_confidence": 0.9, "predicted_dice": mean, "predicted_dice_low": None}
+    report = {
+        "case": case,
+        "image": f"/images/{case}.nii.gz",
+        "classes": dict.fromkeys(classes, row),
+        "predicted_mean_dice": mean,
+        "calibrated": False,
+        "review": review,
+        "reasons": ["one", "two"] if review else [],
+    }
+    (folder / case).mkdir(exist_ok=True)
+    (folder / case / f"{case}_report.json").write_text(json.dumps(report))
+
+
+def test_what_needs_eyes_first_stands_first(tmp_path):
+    for case, mean, review in (
+        ("a", 0.9, False),
+        ("b", 0.7, False),
+        ("c", 0.95, True),
+        ("d", 0.6, True),
+        ("e", 0.6, True),
+    ):
+        write_report(tmp_path, case, mean, review)
+    path = write_summary(tmp_path)
+    assert path == tmp_path / "summary.csv"
+    table = pd.read_csv(path)
+    assert table["case"].tolist() == ["d", "e", "c", "b", "a"]
+    assert list(table)[:5] == ["case", "review", "predicted_mean_dice", "calibrated", "reasons"]
+    assert table["reasons"][0] == "one; two"
+    assert table["gland predicted_dice"].tolist() == [0.6, 0.6, 0.95, 0.7, 0.9]
+    assert table["gland predicted_dice_low"].isna().all()
+    assert table["image"][0] == "/images/d.nii.gz"
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "c", "d", "e", "summary.csv"]
+
+
+def test_a_later_run_over_part_of_the_cases_keeps_the_others(tmp_path):
+    write_report(tmp_path, "a", 0.9, False)
+    write_report(tmp_path, "b", 0.7, True)
+    write_summary(tmp_path)
+    write_report(tmp_path, "a", 0.5, True)
+    assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["a", "b"]
+
+
+def test_bad_and_foreign_files_are_left_out(tmp_path, caplog):
+    write_report(tmp_path, "a", 0.9, False)
+    for name, text in (("b", "{"), ("c", "[]"), ("d", '{"case": "d"}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}_report.json").write_text(text)
+    (tmp_path / "a" / "other_report.json").write_text("{")
+    with caplog.at_level(logging.ERROR):
+        table = pd.read_csv(write_summary(tmp_path))
+    assert table["case"].tolist() == ["a"]
+    assert [f"{name}_report.json" in caplog.text for name in ("b", "c", "d", "other")] == [True, True, True, False]
+
+
+def test_no_report_no_table(tmp_path):
+    assert write_summary(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cases", [0, 2])
+def test_handler_writes_when_the_run_is_complete(tmp_path, caplog, cases):
+    engine = Engine(lambda engine, item: write_report(tmp_path, item, 0.9, item == "c0"))
+    ReportSummary(tmp_path).attach(engine)
+    with caplog.at_level(logging.INFO):
+        engine.run([f"c{i}" for i in range(cases)] or ["c9"], max_epochs=1)
+    count = max(1, cases)
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == count
+    assert f"{int(cases > 0)} of {count} cases are flagged for review" in caplog.text
+
+
+def test_a_report_that_comes_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
+    write_report(tmp_path, "a", 0.9, False)
+    replace = os.replace
+
+    def other_rank_ends_in_between(source, target):
+        if not (tmp_path / "b").exists():
+            write_report(tmp_path, "b", 0.8, False)
+            (tmp_path / "summary.csv").write_text("the other's, about to be replaced")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", other_rank_ends_in_between)
+    assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "summary.csv"]
