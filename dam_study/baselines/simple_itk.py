@@ -20,7 +20,7 @@ def simple_itk() -> Any:
     try:
         return import_module("SimpleITK")
     except ImportError as error:
-        raise ImportError("the baselines need SimpleITK: pip install 'dam-components[experiments]'") from error
+        raise ImportError("the baselines need SimpleITK: pip install 'dam-components[study]'") from error
 
 
 def to_itk(volume: np.ndarray, spacing_mm: Sequence[float]) -> Any:
