@@ -125,8 +125,8 @@ def mean_dice(parser: ConfigParser, network: nn.Module) -> float:
     network.eval()
     for batch in parser.get_parsed_content("validate#dataloader"):
         logits = inferer(batch["image"].to(device), network)
-        called = one_hot(logits.argmax(1, keepdim=True), classes)
-        metric(called, one_hot(batch["label"].to(device), classes))
+        predicted = one_hot(logits.argmax(1, keepdim=True), classes)
+        metric(predicted, one_hot(batch["label"].to(device), classes))
     network.train()
     dice: Any = metric.aggregate()
     return float(dice)

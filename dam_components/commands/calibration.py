@@ -112,16 +112,18 @@ def calibrate(
 
 
 def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
-    """The calibration of D's predicted Dice on these cases, copies of one case together; classes that S calls nowhere
-    are left out. The clean cases, which are what most clinics have, weigh as much as all hard copies together.
+    """The calibration of D's predicted Dice on these cases, copies of one case together.
+
+    Classes that S predicts nowhere are left out. The clean cases, which are what most clinics have, weigh as much as
+    all hard copies together.
 
     Raises:
-        ValueError: if there are too few cases, or too few in which S calls a class.
+        ValueError: if there are too few cases, or too few in which S predicts a class.
     """
     clean = sum(case.kind == "clean" for case in cases)
     times = max(1, (len(cases) - clean) // max(clean, 1))
     weighed = [case for case in cases for _ in range(times if case.kind == "clean" else 1)]
-    raw = np.stack([np.where(case.called, case.predicted_dice["D"], np.nan) for case in weighed])
+    raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in weighed])
     true = np.stack([case.true_dice for case in weighed])
     return DiceCalibration.fit(raw, true, level, [case.case for case in weighed])
 

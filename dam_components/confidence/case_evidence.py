@@ -36,7 +36,7 @@ class CaseEvidence:
         seconds: by score, and of S alone under ``S``.
         true_dice: of each class without the background.
         predicted_dice: the same, by score.
-        called: whether S calls the class anywhere.
+        predicted_classes: by class without the background, whether S predicts it anywhere.
         interval: lower and upper ends of the calibrated Dice, ``(2, classes)``, nan where there is none; ``None``
             before :func:`calibrate_case`.
     """
@@ -48,7 +48,7 @@ class CaseEvidence:
     seconds: dict[str, float] = field(default_factory=dict)
     true_dice: np.ndarray = field(default_factory=lambda: np.empty(0))
     predicted_dice: dict[str, np.ndarray] = field(default_factory=dict)
-    called: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    predicted_classes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     interval: np.ndarray | None = None
 
 
@@ -87,16 +87,16 @@ def gather_case(
             "use the configuration of its task"
         )
     dice = compute_dice(
-        one_hot(case.called, classes), one_hot(truth, classes), include_background=False, ignore_empty=False
+        one_hot(case.predicted, classes), one_hot(truth, classes), include_background=False, ignore_empty=False
     )
     evidence.true_dice = dice[0].double().cpu().numpy()
-    evidence.called = torch.bincount(case.called.flatten(), minlength=classes)[1:].cpu().numpy() > 0
+    evidence.predicted_classes = torch.bincount(case.predicted.flatten(), minlength=classes)[1:].cpu().numpy() > 0
 
-    called, true = (volume[0, 0].cpu().numpy() for volume in (case.called, truth))
-    wrong = called != true
+    predicted, true = (volume[0, 0].cpu().numpy() for volume in (case.predicted, truth))
+    wrong = predicted != true
     where = {"volume": np.ones_like(wrong)} if "volume" in regions else {}
     if "band" in regions:
-        where["band"] = error_band(true, called, _spacing(item["image"], true.ndim), band_mm)
+        where["band"] = error_band(true, predicted, _spacing(item["image"], true.ndim), band_mm)
     for name, score in scores.items():
         started = _now(device)
         doubt = _plain(score(case))
@@ -116,12 +116,12 @@ def gather_case(
 def calibrate_case(case: CaseEvidence, calibration: DiceCalibration) -> None:
     """Puts D's predicted Dice as the calibration has it into the case, and its interval.
 
-    A class that S calls nowhere keeps its raw value, a probability that no calibration changes, and has no interval.
+    A class that S predicts nowhere keeps its raw value, a probability that no calibration changes, and has no interval.
     """
     raw = case.predicted_dice["D"]
     dice, low, high = calibration(raw)
-    case.predicted_dice[CALIBRATED] = np.where(case.called, dice, raw)
-    case.interval = np.where(case.called, [low, high], np.nan)
+    case.predicted_dice[CALIBRATED] = np.where(case.predicted_classes, dice, raw)
+    case.interval = np.where(case.predicted_classes, [low, high], np.nan)
 
 
 def relative_times(cases: Sequence[CaseEvidence]) -> dict[str, float]:

@@ -11,7 +11,7 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
-from dam_components.metrics import called_doubt, entropy_doubt, softmax_doubt, temperature_doubt
+from dam_components.metrics import entropy_doubt, predicted_class_doubt, softmax_doubt, temperature_doubt
 from dam_components.predicted_class import predict_class
 
 __all__ = ["SCORES", "Confidence", "Doubt", "Segmentation", "Segmenter", "dropout_on_features", "make_scores"]
@@ -58,13 +58,13 @@ class Segmentation:
         image: as S saw it, ``(1, C, ...)``.
         logits: of S, ``(1, classes, ...)``.
         probabilities: their softmax.
-        called: the class that S calls, ``(1, 1, ...)``.
+        predicted: the class that S predicts, ``(1, 1, ...)``.
     """
 
     image: torch.Tensor
     logits: torch.Tensor
     probabilities: torch.Tensor
-    called: torch.Tensor
+    predicted: torch.Tensor
 
     @classmethod
     def of(cls, image: torch.Tensor, segmenter: Segmenter) -> Segmentation:
@@ -77,7 +77,7 @@ Confidence = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """P̂ and X to M, ``ConfidenceMapd.confidence`` for instance."""
 
 Doubt = Callable[[Segmentation], torch.Tensor]
-"""A score: doubt in [0, 1] of each voxel that S called, ``(1, 1, ...)``, high where an error is feared."""
+"""A score: doubt in [0, 1] of each voxel that S predicted, ``(1, 1, ...)``, high where an error is feared."""
 
 
 def make_scores(
@@ -95,7 +95,7 @@ def make_scores(
     """The scores by name.
 
     Where a mean softmax is taken (``mc_dropout``, ``ensemble``, ``flips``), the doubt is one minus its probability of
-    the class that plain S calls: it is plain S's errors that are looked for.
+    the class that plain S predicts: it is plain S's errors that are looked for.
 
     Args:
         names: of :data:`SCORES`.
@@ -121,7 +121,7 @@ def make_scores(
         total, count = torch.zeros_like(case.probabilities), 0
         for probabilities in softmaxes:
             total, count = total + probabilities, count + 1
-        return called_doubt(total / count, case.called)
+        return predicted_class_doubt(total / count, case.predicted)
 
     def mc_dropout(case: Segmentation) -> torch.Tensor:
         with torch.random.fork_rng(), dropout_on_features(segmenter.network, dropout):

@@ -106,9 +106,9 @@ def agreement_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Spearman and mean absolute error of predicted and true Dice, by group of cases, class and score.
 
     Where cases are calibrated, ``interval_coverage`` is the share of true Dice inside their intervals, and
-    ``interval_width`` the mean width of these; of the mean they are those of all classes together. Classes that S calls
-    nowhere have no interval and do not count. The score ``constant`` is the mean true Dice of the group's other cases:
-    a prediction with a larger error knows less of a case than that.
+    ``interval_width`` the mean width of these; of the mean they are those of all classes together. Classes that S
+    predicts nowhere have no interval and do not count. The score ``constant`` is the mean true Dice of the group's
+    other cases: a prediction with a larger error knows less of a case than that.
 
     Groups: ``clean``, and where there are hard cases ``clean and hard`` and each kind of hard case.
 

@@ -24,7 +24,7 @@ class SemiSupervisedKeys:
     """Keys of the output beside those of :class:`ConfidenceKeys`."""
 
     SEMI_LOSS = "semi_loss"  # before lambda_semi; 0 until semi_start is over
-    CHOSEN = "chosen"  # share of the unlabelled voxels that D trusted
+    TRUSTED = "trusted"  # share of the unlabelled voxels that D trusted
 
 
 class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
@@ -154,14 +154,14 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
         if self.lambda_semi > 0 and self.state.epoch > self.semi_start:
             image, strong = self._unlabelled_images()
             labels, confidence = self._judge(image)
-            chosen = confidence > self.semi_threshold
+            trusted = confidence > self.semi_threshold
             with self._autocast():
                 scales = self._scales(self.inferer(strong, self.network), strong.ndim)
-            loss = self.semi_loss(scales, labels, chosen)
+            loss = self.semi_loss(scales, labels, trusted)
             self.scaler.scale(self.lambda_semi * loss).backward()
-            share = chosen.float().mean()
+            share = trusted.float().mean()
         self.state.output[SemiSupervisedKeys.SEMI_LOSS] = loss.detach()
-        self.state.output[SemiSupervisedKeys.CHOSEN] = share
+        self.state.output[SemiSupervisedKeys.TRUSTED] = share
 
     @torch.no_grad()
     def _judge(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from dam_components.losses.generalized_dice import check_labels
+from dam_components.moved_names import renamed_argument
 from dam_components.predicted_class import predict_class
 
 __all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
@@ -87,10 +88,11 @@ class ConfidenceLoss(nn.Module):
             which teaches D little.
         outside_weight: weight of the voxels outside the band.
         reduction: "mean" over voxels, or the paper's "sum".
+        judge_labels: the old name of ``label_weight``, until 0.3.0.
 
     Raises:
         ValueError: on an unknown option or a negative weight; on labels outside 0..C-1; if D's logits on the labels are
-            wanted and missing.
+            required and missing.
 
     Example:
         >>> loss = ConfidenceLoss("correctness")
@@ -99,6 +101,7 @@ class ConfidenceLoss(nn.Module):
         0.0181
     """
 
+    @renamed_argument("judge_labels", new_name="label_weight", msg_suffix="use label_weight")
     def __init__(
         self,
         target: str = "correctness",
@@ -106,6 +109,7 @@ class ConfidenceLoss(nn.Module):
         band: int | None = None,
         outside_weight: float = 0.1,
         reduction: str = "mean",
+        judge_labels: float | None = None,
     ) -> None:
         super().__init__()
         if target not in TARGETS:
@@ -135,7 +139,7 @@ class ConfidenceLoss(nn.Module):
             logits: D(P̂ ∪ X).
             probabilities: P̂, no gradient goes into it.
             labels: class indices, any numeric type.
-            label_logits: D(P ∪ X); wanted where ``label_weight`` > 0.
+            label_logits: D(P ∪ X); required where ``label_weight`` > 0.
         """
         labels = labels.long()
         probabilities = probabilities.detach()
@@ -147,7 +151,7 @@ class ConfidenceLoss(nn.Module):
         loss = self.cross_entropy(logits, confidence_target(probabilities, labels, self.target), weight)
         if self.label_weight > 0:
             if label_logits is None:
-                raise ValueError("label_weight > 0 wants D's logits on the labels (label_logits), got None")
+                raise ValueError("label_weight > 0 requires D's logits on the labels (label_logits), got None")
             loss = loss + self.label_weight * self.cross_entropy(label_logits, torch.ones_like(label_logits), weight)
         return loss
 

@@ -126,10 +126,10 @@ class RunningDice(nn.Module):
     def update(self, values: torch.Tensor, labels: torch.Tensor) -> None:
         """Takes in a batch: P̂ or logits ``(B, C, ...)`` and integer labels ``(B, 1, ...)``."""
         classes = len(self.value)
-        chosen = predict_class(values).flatten()
+        predicted = predict_class(values).flatten()
         true = labels.flatten()
         # one pass: the confusion matrix holds intersection and both sizes
-        confusion = torch.bincount(true * classes + chosen, minlength=classes * classes).view(classes, classes)
+        confusion = torch.bincount(true * classes + predicted, minlength=classes * classes).view(classes, classes)
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(confusion)
         reference = confusion.sum(1)

@@ -15,19 +15,19 @@ __all__ = ["PseudoLabelLoss", "pseudo_label_loss"]
 
 
 def pseudo_label_loss(
-    logits: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor, lambda_dice: float = 1.0, lambda_ce: float = 1.0
+    logits: torch.Tensor, labels: torch.Tensor, trusted: torch.Tensor, lambda_dice: float = 1.0, lambda_ce: float = 1.0
 ) -> torch.Tensor:
     r"""Masked generalized Dice plus masked cross entropy, at one scale.
 
-    Hung et al. have the cross entropy alone. It is a mean over *all* voxels, not over the chosen ones: the fewer are
+    Hung et al. have the cross entropy alone. It is a mean over *all* voxels, not over the trusted ones: the fewer are
     trusted, the less the term says. Organs are a few voxels in a hundred and the sure voxels among them fewer, so
-    Dice, over the chosen voxels, keeps them from drowning in background; its weights are ``1 / size``, since ``1 /
-    size²`` would let a handful of chosen voxels of one class rule the item.
+    Dice, over the trusted voxels, keeps them from drowning in background; its weights are ``1 / size``, since ``1 /
+    size²`` would let a handful of trusted voxels of one class rule the item.
 
     Args:
         logits: ``(B, C, ...)``.
         labels: pseudo-labels, integer ``(B, 1, ...)``.
-        chosen: bool ``(B, 1, ...)``: voxels whose label is trusted. Where none is, loss and gradient are 0.
+        trusted: bool ``(B, 1, ...)``: voxels whose label is trusted. Where none is, loss and gradient are 0.
         lambda_dice: weight of the Dice term.
         lambda_ce: weight of the cross entropy.
 
@@ -38,11 +38,11 @@ def pseudo_label_loss(
         0.3466
     """
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
-    mask = chosen.to(log_p.dtype)
+    mask = trusted.to(log_p.dtype)
     loss = log_p.new_zeros(())
     if lambda_dice > 0:
         # outside the mask P̂ is 0 and P background, whose size is then taken back
-        intersection, reference, predicted = class_overlap(log_p.exp() * mask, labels * chosen)
+        intersection, reference, predicted = class_overlap(log_p.exp() * mask, labels * trusted)
         ignored = (1 - mask).flatten(1).sum(1, keepdim=True)
         reference = torch.cat([reference[:, :1] - ignored, reference[:, 1:]], dim=1)
         loss = loss + lambda_dice * generalized_dice_loss((intersection, reference, predicted), w_type="simple").mean()
@@ -84,7 +84,7 @@ class PseudoLabelLoss(nn.Module):
         self.deep_supervision_weights = weights
 
     def forward(
-        self, input: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor, chosen: torch.Tensor
+        self, input: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor, trusted: torch.Tensor
     ) -> torch.Tensor:
         """The weighted mean over the scales; labels and mask go to a coarser one by nearest neighbour."""
         scales = finest_first(input)
@@ -93,7 +93,7 @@ class PseudoLabelLoss(nn.Module):
             raise ValueError(f"deep_supervision_weights holds {len(weights)} weights, the network gave {len(scales)}")
         terms = []
         for logits, weight in zip(scales, weights, strict=False):
-            labels, mask = (nearest(x, logits.shape[2:]) for x in (target, chosen))
+            labels, mask = (nearest(x, logits.shape[2:]) for x in (target, trusted))
             terms.append(weight * pseudo_label_loss(logits, labels, mask, self.lambda_dice, self.lambda_ce))
         return torch.stack(terms).sum() / sum(weights[: len(scales)])
 

@@ -1,6 +1,6 @@
 """Metrics that MONAI lacks, and the per-case table of those it has.
 
-Nothing here imports another part of ``dam_components``.
+Nothing here imports a network, a loss, a transform or a handler.
 """
 
 from dam_components.metrics.calibration_bins import calibration_counts, pooled_calibration_error
@@ -23,7 +23,13 @@ from dam_components.metrics.dice_calibration import (
     min_cases,
 )
 from dam_components.metrics.dice_prediction import predicted_dice
-from dam_components.metrics.doubt import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
+from dam_components.metrics.doubt import (
+    entropy_doubt,
+    fit_temperature,
+    predicted_class_doubt,
+    softmax_doubt,
+    temperature_doubt,
+)
 from dam_components.metrics.least_confident import case_confidence, least_confident_first
 from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
@@ -35,6 +41,7 @@ from dam_components.metrics.volume import (
     relative_volume_difference_percent,
     volume_ml,
 )
+from dam_components.moved_names import moved_names
 
 __all__ = [
     "REGIONS",
@@ -51,7 +58,7 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_pooled",
     "calibration_counts",
-    "called_doubt",
+    "predicted_class_doubt",
     "case_agreement",
     "case_confidence",
     "case_metrics",
@@ -79,3 +86,11 @@ __all__ = [
     "volume_ml",
     "write_cases_csv",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    {
+        "called_doubt": "dam_components.metrics:predicted_class_doubt",
+        "least_cases": "dam_components.metrics:min_cases",
+    },
+)

@@ -160,8 +160,8 @@ class DiceCalibration:
         """Learns from calibration cases, clean and corrupted, that S and D were not trained on.
 
         Args:
-            raw: predicted Dice, (N, foreground classes); nan leaves a pair out. Leave out classes that S calls nowhere:
-                their raw value is no overlap.
+            raw: predicted Dice, (N, foreground classes); nan leaves a pair out. Leave out classes that S predicts
+                nowhere: their raw value is no overlap.
             true: true Dice, the same shape; nan leaves a pair out.
             level: coverage of the interval.
             groups: N values; the rows of one patient (a case and its corrupted copies) share one, so that no residual

@@ -14,14 +14,14 @@ def predicted_dice(
 ) -> torch.Tensor:
     r"""Predict each class's Dice from expected overlaps of :math:`\hat P` and :math:`M`.
 
-    S calls voxel :math:`v` class :math:`k(v) = \arg\max_j \hat P_j(v)`, and is right there with probability
+    S predicts for voxel :math:`v` the class :math:`k(v) = \arg\max_j \hat P_j(v)`, and is right there with probability
     :math:`M(v)`. The rest is spread over the other classes as :math:`\hat P` ranks them:
 
     .. math:: q_c(v) = M(v) \;\text{if}\; c = k(v), \quad (1 - M(v))\,\frac{\hat P_c(v)}{1 - \hat P_{k(v)}(v)}
         \;\text{otherwise.}
 
-    With :math:`A_c` the voxels called :math:`c`, the expected true positives are :math:`TP_c = \sum_{v \in A_c} q_c`,
-    the expected false negatives :math:`FN_c = \sum_{v \notin A_c} q_c`, and
+    With :math:`A_c` the voxels predicted as :math:`c`, the expected true positives are
+    :math:`TP_c = \sum_{v \in A_c} q_c`, the expected false negatives :math:`FN_c = \sum_{v \notin A_c} q_c`, and
 
     .. math:: \widehat{Dice}_c = \frac{2\,TP_c}{|A_c| + TP_c + FN_c}
 
@@ -29,7 +29,7 @@ def predicted_dice(
     independence of voxels, but M must be calibrated over the whole volume: a residue of 0.001 on a million background
     voxels is a thousand false negatives.
 
-    A class that S calls nowhere has Dice 1 if it is absent and 0 if not; its value is the probability that it is
+    A class that S predicts nowhere has Dice 1 if it is absent and 0 if not; its value is the probability that it is
     absent, :math:`\prod_v (1 - q_c(v))`, taking voxels as independent (errors come in clumps, so this is low).
 
     Limits. If M is the truth (1 where S is right, 0 where wrong) the result is the true Dice, exactly, with two
@@ -49,7 +49,7 @@ def predicted_dice(
         ValueError: shapes do not fit, or M is outside [0, 1].
 
     Example:
-        >>> probabilities = torch.tensor([[[0.9, 0.4, 0.1, 0.2], [0.1, 0.6, 0.9, 0.8]]])  # calls 0 1 1 1
+        >>> probabilities = torch.tensor([[[0.9, 0.4, 0.1, 0.2], [0.1, 0.6, 0.9, 0.8]]])  # predicts 0 1 1 1
         >>> right = torch.tensor([[[1.0, 0.0, 1.0, 1.0]]])  # the truth is 0 0 1 1
         >>> predicted_dice(probabilities, right)
         tensor([[0.8000]], dtype=torch.float64)
@@ -79,11 +79,11 @@ def predicted_dice(
 
 
 def _sums(prob: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Voxels called, true positives, false negatives and log of the chance of absence, ``(4, B, C)``."""
-    called = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, predict_class(prob), True)
-    rest = prob.masked_fill(called, 0)
+    """Voxels predicted, true positives, false negatives and log of the chance of absence, ``(4, B, C)``."""
+    predicted = torch.zeros_like(prob, dtype=torch.bool).scatter_(1, predict_class(prob), True)
+    rest = prob.masked_fill(predicted, 0)
     total = rest.sum(1, keepdim=True)
     share = torch.where(total > 0, rest / total, 1 / (prob.shape[1] - 1))
-    missed = ((1 - right) * share).masked_fill(called, 0)
+    missed = ((1 - right) * share).masked_fill(predicted, 0)
     absent = torch.log1p(-missed.clamp(0, 1))
-    return torch.stack([called.sum(2).double(), (right * called).sum(2), missed.sum(2), absent.sum(2)])
+    return torch.stack([predicted.sum(2).double(), (right * predicted).sum(2), missed.sum(2), absent.sum(2)])

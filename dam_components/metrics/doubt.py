@@ -14,27 +14,27 @@ from torch.nn import functional
 from dam_components.predicted_class import predict_class
 
 
-def called_doubt(probabilities: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
-    r"""Probability that another class than the called one is true, :math:`\sum_{c \neq k} \hat P_c`.
+def predicted_class_doubt(probabilities: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
+    r"""Probability that another class than the predicted one is true, :math:`\sum_{c \neq k} \hat P_c`.
 
     The other classes are summed, which keeps the digits that :math:`1 - \hat P_k` loses where it is near 0. The call
-    may be another network's: the mean softmax of an ensemble doubts what S called, for instance.
+    may be another network's: the mean softmax of an ensemble doubts what S predicted, for instance.
 
     Args:
         probabilities: ``(B, C, ...)``.
-        called: index of the class that S calls, ``(B, 1, ...)``, int64.
+        predicted: index of the class that S predicts, ``(B, 1, ...)``, int64.
 
     Raises:
         ValueError: shapes do not fit.
 
     Example:
-        >>> called_doubt(torch.tensor([[[0.7], [0.2], [0.1]]]), torch.tensor([[[1]]]))
+        >>> predicted_class_doubt(torch.tensor([[[0.7], [0.2], [0.1]]]), torch.tensor([[[1]]]))
         tensor([[[0.8000]]])
     """
     expected = (probabilities.shape[0], 1, *probabilities.shape[2:])
-    if tuple(called.shape) != expected:
-        raise ValueError(f"called must have shape {expected}, got {tuple(called.shape)}.")
-    return probabilities.scatter(1, called, 0).sum(1, keepdim=True).clamp(0, 1)
+    if tuple(predicted.shape) != expected:
+        raise ValueError(f"predicted must have shape {expected}, got {tuple(predicted.shape)}.")
+    return probabilities.scatter(1, predicted, 0).sum(1, keepdim=True).clamp(0, 1)
 
 
 def softmax_doubt(probabilities: torch.Tensor) -> torch.Tensor:
@@ -44,7 +44,7 @@ def softmax_doubt(probabilities: torch.Tensor) -> torch.Tensor:
         >>> softmax_doubt(torch.tensor([[[0.75], [0.25]]]))
         tensor([[[0.2500]]])
     """
-    return called_doubt(probabilities, predict_class(probabilities))
+    return predicted_class_doubt(probabilities, predict_class(probabilities))
 
 
 def entropy_doubt(probabilities: torch.Tensor) -> torch.Tensor:

@@ -88,7 +88,7 @@ class LocalCalibrationNet(ConfidenceTrunk):
         self.check(x)
         x = padding_as_background(x, self.num_classes)
         probabilities, image = x[:, : self.num_classes].float(), self.image_detail(x[:, self.num_classes :].float())
-        logits = self.called_logits(probabilities)
+        logits = self.predicted_logits(probabilities)
         seen = [x] + [part.to(x.dtype) for part in (scaled_logarithms(probabilities), 0.2 * logits, image)]
         coefficients = resize_to(self.head(self.trunk(self.filled(seen))).float(), x).split(1, dim=1)
         judged = logits.mean(1, keepdim=True) + coefficients[0]
@@ -96,17 +96,17 @@ class LocalCalibrationNet(ConfidenceTrunk):
             judged = torch.addcmul(judged, coefficient, value)
         return judged.to(x.dtype)
 
-    def called_logits(self, probabilities: torch.Tensor) -> torch.Tensor:
+    def predicted_logits(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Logits of the probability of S's class in P̂ smoothed 0, 1, 2, ... times: ``(B, 1 + smoothings, ...)``.
 
         Where classes tie, it is that of the one which the neighbours bear out best.
         """
         largest = probabilities.amax(1, keepdim=True)
-        called = probabilities == largest  # max with indices, and gather, were measured twice as slow on a CPU
+        predicted = probabilities == largest  # max with indices, and gather, were measured twice as slow on a CPU
         levels = [largest]
         for _ in range(self.smoothings):
             probabilities = smooth(probabilities, self.axes)
-            levels.append((probabilities * called).amax(1, keepdim=True))
+            levels.append((probabilities * predicted).amax(1, keepdim=True))
         return finite_logit(torch.cat(levels, dim=1))
 
     def image_detail(self, image: torch.Tensor) -> torch.Tensor:

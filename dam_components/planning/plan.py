@@ -20,8 +20,8 @@ flips          left and right, unless a label's name holds left or right
 rotation       15 degrees about each axis; about the short axis alone where a patch is more than 3 times as long as
                it is short, since out of plane it would mix thick slices
 overlap        half a patch
-largest piece  of what is called a structure only the largest connected piece is kept, if in every case that has the
-               structure 99 % of it are one piece. nnU-Net finds this out by validation, which costs a training
+largest piece  of what is predicted as a structure only the largest connected piece is kept, if in every case that has
+               the structure 99 % of it are one piece. nnU-Net finds this out by validation, which costs a training
 epochs         as many as make 5000 steps, 20 to 500; validation about 20 times
 weights        the last epoch's, as nnU-Net keeps them, where fewer than 10 cases validate: so few choose little but
                luck. Else those of the best validation

@@ -41,7 +41,7 @@ def case_quality(
     (The lower end of a 90 % interval, which also covers bad images, would send most good cases to review:
     ``docs/results`` has the figures.)
 
-    A class that S calls nowhere has volume 0 and no mean confidence (``None``). Its Dice can only be 0 or 1, so its
+    A class that S predicts nowhere has volume 0 and no mean confidence (``None``). Its Dice can only be 0 or 1, so its
     predicted Dice is the probability that it is absent, which no calibration changes, and its interval with a
     calibration is 0 to 1. An all-background segmentation is that for every class.
 
@@ -68,8 +68,8 @@ def case_quality(
             f"got {sorted(label_names)}"
         )
     raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
-    called = predict_class(probabilities[None])[0, 0]
-    counts = torch.bincount(called.flatten(), minlength=classes).tolist()
+    predicted = predict_class(probabilities[None])[0, 0]
+    counts = torch.bincount(predicted.flatten(), minlength=classes).tolist()
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None
     dice, low, high = calibration(raw)
@@ -77,7 +77,7 @@ def case_quality(
     reasons = []
     for index, name in sorted(label_names.items()):
         if counts[index]:
-            zone = structure_zone(called == index, spacing_mm, band_mm)
+            zone = structure_zone(predicted == index, spacing_mm, band_mm)
             mean, value = float(confidence[0][zone].double().mean()), float(dice[index - 1])
             ends = (float(low[index - 1]), float(high[index - 1]))
         else:

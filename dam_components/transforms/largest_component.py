@@ -15,7 +15,7 @@ __all__ = ["LargestComponentd", "keep_largest_component"]
 
 
 def keep_largest_component(probabilities: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Takes from each of the classes what argmax P̂ calls it outside its largest connected component.
+    """Takes from each of the classes what argmax P̂ predicts outside its largest connected component.
 
     There, the class's probability goes to the background; then argmax, expected volumes and predicted Dice all agree
     that it is background, and P̂ still sums to 1. Voxels that touch at a corner are connected. MONAI's
@@ -40,10 +40,10 @@ def keep_largest_component(probabilities: torch.Tensor, classes: Sequence[int]) 
         raise ValueError(
             f"the classes of which to keep the largest component must lie in 1..{len(probabilities) - 1}, got {wrong}"
         )
-    called = predict_class(probabilities[None])[0, 0].cpu().numpy()
+    predicted = predict_class(probabilities[None])[0, 0].cpu().numpy()
     result = probabilities.clone()
     for index in classes:
-        mask = called == index
+        mask = predicted == index
         stray = torch.from_numpy(mask & ~largest_piece(mask)).to(result.device)
         if not stray.any():
             continue

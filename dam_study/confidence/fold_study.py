@@ -191,5 +191,5 @@ def case_shared_errors(
     """Of a preprocessed case: S's wrong voxels, and those that all other networks call the same; see
     :func:`~dam_study.statistics.shared_errors`."""
     image = torch.as_tensor(item["image"])[None].float().to(device)
-    called, *repeats = (predict_class(segmenter(image, network))[:, 0] for network in (segmenter.network, *others))
-    return shared_errors(called, torch.as_tensor(item["label"]).long().to(device), repeats)
+    predicted, *repeats = (predict_class(segmenter(image, network))[:, 0] for network in (segmenter.network, *others))
+    return shared_errors(predicted, torch.as_tensor(item["label"]).long().to(device), repeats)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 
-def shared_errors(called: torch.Tensor, labels: torch.Tensor, others: Sequence[torch.Tensor]) -> tuple[int, int]:
+def shared_errors(predicted: torch.Tensor, labels: torch.Tensor, others: Sequence[torch.Tensor]) -> tuple[int, int]:
     """Wrong voxels, and those of them that all other networks call just as wrongly, by the same class.
 
     Where many are shared, the networks are at one with each other and at odds with the label: the images do not
     show, or these networks do not see, what the annotator saw, and the doubt of an ensemble cannot point there.
 
     Args:
-        called: the class that S calls, any shape.
+        predicted: the class that S predicts, any shape.
         labels: the true class, of the same shape.
         others: what each other network calls, of the same shape; at least one.
 
@@ -22,18 +22,17 @@ def shared_errors(called: torch.Tensor, labels: torch.Tensor, others: Sequence[t
         ValueError: shapes differ, or there is no other network.
 
     Example:
-        >>> called, labels = torch.tensor([1, 1, 1, 0]), torch.tensor([1, 0, 0, 0])
-        >>> shared_errors(called, labels, [torch.tensor([1, 1, 2, 1])])  # the second is repeated, the third is not
+        >>> predicted, labels = torch.tensor([1, 1, 1, 0]), torch.tensor([1, 0, 0, 0])
+        >>> shared_errors(predicted, labels, [torch.tensor([1, 1, 2, 1])])  # the second is repeated, the third is not
         (2, 1)
     """
     if not others:
         raise ValueError("others must hold what at least one other network calls, got none")
-    if any(volume.shape != called.shape for volume in (labels, *others)):
-        raise ValueError(
-            f"called, labels and others must have one shape, got {[tuple(v.shape) for v in (called, labels, *others)]}"
-        )
-    wrong = called != labels
+    if any(volume.shape != predicted.shape for volume in (labels, *others)):
+        shapes = [tuple(volume.shape) for volume in (predicted, labels, *others)]
+        raise ValueError(f"predicted, labels and others must have one shape, got {shapes}")
+    wrong = predicted != labels
     repeated = wrong.clone()
     for other in others:
-        repeated &= other == called
+        repeated &= other == predicted
     return int(wrong.sum()), int(repeated.sum())

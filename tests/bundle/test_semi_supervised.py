@@ -34,7 +34,7 @@ def test_overlay_and_its_baseline(patients, tiny, run_here, tmp_path):
         trainers[lambda_semi] = parser.get_parsed_content("train#trainer")
         weights[lambda_semi] = torch.load(folder / "model.pt", weights_only=True)
         curves[lambda_semi] = set(EventAccumulator(str(folder)).Reload().Tags()["scalars"])
-    assert all({"loss", "semi_loss", "chosen"} <= names for names in curves.values()), curves
+    assert all({"loss", "semi_loss", "trusted"} <= names for names in curves.values()), curves
     assert {type(trainer) for trainer in trainers.values()} == {SemiSupervisedConfidenceTrainer}
     assert [trainer.state.iteration for trainer in trainers.values()] == [2, 2]
     assert [int(trainer.teacher.n_averaged) for trainer in trainers.values()] == [0, 3]  # one copy, two averages

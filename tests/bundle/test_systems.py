@@ -105,7 +105,7 @@ def test_the_papers_parts_differ_in_what_they_switch_off(system, lambda_adv, bet
     names = ("train#trainer#lambda_adv", "loss", "confidence_loss", "confidence_network_def")
     adversarial, loss, confidence_loss, D = resolved(plan(system), *names)
     assert (adversarial, loss.beta, loss.gamma, confidence_loss.target) == (lambda_adv, beta, gamma, target)
-    assert loss.floor == 0 and not loss.normalize and isinstance(D, ConfidenceNet)
+    assert loss.attention_floor == 0 and not loss.normalize and isinstance(D, ConfidenceNet)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def gathered(monkeypatch):
 
     def spy(*arguments, **options):
         found.append(gather(*arguments, **options))
-        found[-1].called[:] = True
+        found[-1].predicted_classes[:] = True
         return found[-1]
 
     monkeypatch.setattr(command, "gather_case", spy)
@@ -110,7 +110,11 @@ def evidence(cases: int, copies: int = 6) -> list[CaseEvidence]:
             true = (expit(-0.5 + 1.2 * logit(raw)) + shift).clip(0, 1)
             found.append(
                 CaseEvidence(
-                    f"c{owner}", "clean", true_dice=true, predicted_dice={"D": raw}, called=np.array([1, 1]) > 0
+                    f"c{owner}",
+                    "clean",
+                    true_dice=true,
+                    predicted_dice={"D": raw},
+                    predicted_classes=np.array([1, 1]) > 0,
                 )
             )
     return found
@@ -120,7 +124,7 @@ def test_a_class_called_nowhere_is_left_out_of_the_fit():
     cases = evidence(6)
     plain = command.fit_cases(cases, 0.8)
     for case in cases[:4]:
-        case.called[1] = False
+        case.predicted_classes[1] = False
         case.predicted_dice["D"][1] = 1.0  # it would bend the map
     fitted = command.fit_cases(cases, 0.8)
     assert fitted.classes[0] == plain.classes[0]

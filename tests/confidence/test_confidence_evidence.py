@@ -90,13 +90,13 @@ def test_a_constant_d_scores_one_half():
 def test_regions_and_dice_by_hand():
     item = make_item()
     label = item["label"][0].numpy().astype(bool)
-    called = np.roll(label, 1, -1)
+    predicted = np.roll(label, 1, -1)
     (case,) = gather(cases=1, band_mm=1.0)
-    wrong = label != called
+    wrong = label != predicted
     assert case.histograms["volume", "D"].sum(1).tolist() == [(~wrong).sum(), wrong.sum()]
     assert case.histograms["band", "D"].sum() < wrong.size
     assert case.histograms["band", "D"][1].sum() == wrong.sum()  # an error lies at a surface
-    assert case.true_dice[0] == pytest.approx(2 * (label & called).sum() / (label.sum() + called.sum()))
+    assert case.true_dice[0] == pytest.approx(2 * (label & predicted).sum() / (label.sum() + predicted.sum()))
 
 
 def test_band_follows_its_width_and_the_spacing():
@@ -135,9 +135,13 @@ def test_regions_can_be_left_out_and_the_dice_stays():
     assert none.true_dice == whole.true_dice and none.predicted_dice == whole.predicted_dice
 
 
-def evidence(case, raw, true, called):
+def evidence(case, raw, true, predicted):
     return CaseEvidence(
-        case, "clean", true_dice=np.array(true), predicted_dice={"D": np.array(raw)}, called=np.array(called)
+        case,
+        "clean",
+        true_dice=np.array(true),
+        predicted_dice={"D": np.array(raw)},
+        predicted_classes=np.array(predicted),
     )
 
 

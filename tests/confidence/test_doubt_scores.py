@@ -32,7 +32,7 @@ def score(name, segmenter, case, **options):
 
 def test_segmentation_holds_what_s_said():
     _, case = setup_case()
-    assert case.called.flatten().tolist() == [1, 0, 1, 0]
+    assert case.predicted.flatten().tolist() == [1, 0, 1, 0]
     assert torch.allclose(case.probabilities[:, 1:], case.image.sigmoid())
 
 
@@ -82,7 +82,7 @@ def test_flips_are_the_mean_over_all_combinations_turned_back(axes):
         for b in range(1 + (1 in axes))
     }
     second = torch.stack([(image + ramp).sigmoid() for ramp in ramps.values()]).mean(0)
-    expected = torch.where(case.called == 1, 1 - second, second)
+    expected = torch.where(case.predicted == 1, 1 - second, second)
     assert torch.allclose(score("flips", segmenter, case, flip_axes=axes), expected, atol=1e-6)
 
 

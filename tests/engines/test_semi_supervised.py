@@ -62,8 +62,8 @@ class Sure(nn.Module):
 def by_hand(semi, **changes):
     """S gives the logits (0, x), on two images of two voxels, x = log 3 and -log 3; labelled images teach nothing.
 
-    P̂ of the chosen class is 3/4 everywhere: the cross entropy is log 4/3. Its gradient by the weight of class 1 is the
-    mean of (P̂_1 - Y) x = (3/4 - 1) log 3 and (1/4 - 0)(-log 3): -log 3 / 4; by that of class 0 the opposite.
+    P̂ of the predicted class is 3/4 everywhere: the cross entropy is log 4/3. Its gradient by the weight of class 1 is
+    the mean of (P̂_1 - Y) x = (3/4 - 1) log 3 and (1/4 - 0)(-log 3): -log 3 / 4; by that of class 0 the opposite.
     """
     S = nn.Conv2d(1, 2, 1, bias=False)
     S.weight.data = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
@@ -94,7 +94,7 @@ def test_a_d_that_is_always_sure_makes_it_self_training(semi, lambda_semi):
     assert loss == pytest.approx(log(4 / 3))
     assert gradient == pytest.approx([lambda_semi * log(3) / 4, -lambda_semi * log(3) / 4])
     assert trainer.network.weight.flatten().tolist() == pytest.approx([-gradient[0], 1 - gradient[1]])  # rate 1
-    assert trainer.state.output[SemiSupervisedKeys.CHOSEN].item() == 1
+    assert trainer.state.output[SemiSupervisedKeys.TRUSTED].item() == 1
 
 
 def test_d_chooses_the_voxels(semi):
@@ -102,10 +102,10 @@ def test_d_chooses_the_voxels(semi):
     loss, gradient, trainer = by_hand(semi, D=Sure(of_image=True), semi_threshold=0.5)
     assert loss == pytest.approx(log(4 / 3) / 2)
     assert gradient == pytest.approx([log(3) / 8, -log(3) / 8])
-    assert trainer.state.output[SemiSupervisedKeys.CHOSEN].item() == 0.5
-    for threshold, chosen in ((0.8, 0.0), (0.2, 1.0)):
+    assert trainer.state.output[SemiSupervisedKeys.TRUSTED].item() == 0.5
+    for threshold, trusted in ((0.8, 0.0), (0.2, 1.0)):
         trainer = by_hand(semi, D=Sure(of_image=True), semi_threshold=threshold)[2]
-        assert trainer.state.output[SemiSupervisedKeys.CHOSEN].item() == chosen
+        assert trainer.state.output[SemiSupervisedKeys.TRUSTED].item() == trusted
 
 
 def test_s_learns_on_the_strong_view_what_the_teacher_says_of_the_weak(semi):
@@ -262,9 +262,9 @@ def test_resumed_run_ends_as_the_unbroken(semi, same):
 def test_networks_of_several_scales_and_amp(semi, state, same, amp):
     S, given = EnhancedUNet(3, 1, 2, (4, 8, 8), (2, 2)), []
 
-    def loss(scales, labels, chosen):
-        given.append(([x.dtype for x in scales], labels.shape, labels.dtype, chosen.dtype))
-        return PseudoLabelLoss()(scales, labels, chosen)
+    def loss(scales, labels, trusted):
+        given.append(([x.dtype for x in scales], labels.shape, labels.dtype, trusted.dtype))
+        return PseudoLabelLoss()(scales, labels, trusted)
 
     trainer = semi(
         network=S, optimizer=torch.optim.Adam(S.parameters(), 1e-3), semi_loss=loss, amp=amp, batches=1, semi_start=0

@@ -146,7 +146,9 @@ def test_bad_options(options, message):
 
 
 def test_missing_logits_on_the_labels():
-    with pytest.raises(ValueError, match=r"label_weight > 0 wants D's logits on the labels \(label_logits\), got None"):
+    with pytest.raises(
+        ValueError, match=r"label_weight > 0 requires D's logits on the labels \(label_logits\), got None"
+    ):
         ConfidenceLoss("adversarial")(LOGITS, PROBABILITIES, LABELS)
 
 

@@ -28,7 +28,7 @@ def close(value):
 
 
 @pytest.mark.parametrize(
-    ("beta", "floor", "normalize", "expected"),
+    ("beta", "attention_floor", "normalize", "expected"),
     [
         (2, 0, False, [1, 0.25, 0.01, 0]),
         (1, 0, False, [1, 0.5, 0.1, 0]),
@@ -38,8 +38,10 @@ def close(value):
         (1, 1, True, [2 / 1.4, 1.5 / 1.4, 1.1 / 1.4, 1 / 1.4]),
     ],
 )
-def test_eq9_by_hand(beta, floor, normalize, expected):
-    assert difficulty_attention(CONFIDENCE, beta, floor, normalize).flatten().tolist() == pytest.approx(expected)
+def test_eq9_by_hand(beta, attention_floor, normalize, expected):
+    assert difficulty_attention(CONFIDENCE, beta, attention_floor, normalize).flatten().tolist() == pytest.approx(
+        expected
+    )
 
 
 def test_normalize_where_d_is_sure_of_all():
@@ -52,7 +54,7 @@ def test_normalize_where_d_is_sure_of_all():
         ({}, weighed(1, 0.25, 0.01, 0)),
         ({"beta": 1}, weighed(1, 0.5, 0.1, 0)),
         ({"beta": 0}, weighed(1, 1, 1, 1)),
-        ({"beta": 1, "floor": 1}, weighed(2, 1.5, 1.1, 1)),
+        ({"beta": 1, "attention_floor": 1}, weighed(2, 1.5, 1.1, 1)),
         ({"beta": 1, "normalize": True}, weighed(2.5, 1.25, 0.25, 0)),
         ({"reduction": "sum"}, 4 * weighed(1, 0.25, 0.01, 0)),
         ({"lambda_ce": 3}, 3 * weighed(1, 0.25, 0.01, 0)),
@@ -194,7 +196,7 @@ def test_monais_tensors():
         ({"beta": 6}, r"beta must lie in \[0, 5\], got 6"),
         ({"gamma": -1}, r"gamma must lie in \[0, 5\], got -1"),
         ({"gamma": 5.5}, r"gamma must lie in \[0, 5\], got 5.5"),
-        ({"floor": -0.1}, "floor must be >= 0, got -0.1"),
+        ({"attention_floor": -0.1}, "attention_floor must be >= 0, got -0.1"),
         ({"momentum": 0}, r"momentum must lie in \(0, 1\], got 0"),
         ({"reduction": "none"}, "reduction must be 'mean' or 'sum', got 'none'"),
     ],

@@ -13,7 +13,7 @@ import torch
 from dam_components.losses import HybridLoss, PseudoLabelLoss, pseudo_label_loss
 
 LABELS = torch.tensor([0, 0, 0, 1]).view(1, 1, 2, 2)
-CHOSEN = torch.tensor([True, False, True, True]).view(1, 1, 2, 2)
+TRUSTED = torch.tensor([True, False, True, True]).view(1, 1, 2, 2)
 FOREGROUND = torch.tensor([0.1, 0.2, 0.4, 0.6], dtype=torch.float64).view(1, 1, 2, 2)
 LOGITS = torch.cat([1 - FOREGROUND, FOREGROUND], dim=1).log()
 CROSS_ENTROPY = (-log(0.9) - 2 * log(0.6)) / 4
@@ -29,18 +29,18 @@ CROSS_ENTROPY = (-log(0.9) - 2 * log(0.6)) / 4
     ],
 )
 def test_by_hand(options, expected):
-    assert PseudoLabelLoss(**options)(LOGITS, LABELS, CHOSEN).item() == pytest.approx(expected, abs=1e-5)
+    assert PseudoLabelLoss(**options)(LOGITS, LABELS, TRUSTED).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_all_chosen_is_the_hybrid_loss():
-    everything = torch.ones_like(CHOSEN)
+    everything = torch.ones_like(TRUSTED)
     expected = HybridLoss(w_type="simple")(LOGITS, LABELS)
     torch.testing.assert_close(PseudoLabelLoss()(LOGITS, LABELS, everything), expected)
 
 
 def test_none_chosen_is_no_loss_and_no_gradient():
     logits = LOGITS.clone().requires_grad_()
-    loss = pseudo_label_loss(logits, LABELS, torch.zeros_like(CHOSEN))
+    loss = pseudo_label_loss(logits, LABELS, torch.zeros_like(TRUSTED))
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
@@ -48,10 +48,10 @@ def test_none_chosen_is_no_loss_and_no_gradient():
 
 def test_voxels_not_chosen_get_no_gradient_and_their_labels_do_not_matter():
     logits = LOGITS.clone().requires_grad_()
-    pseudo_label_loss(logits, LABELS, CHOSEN).backward()
+    pseudo_label_loss(logits, LABELS, TRUSTED).backward()
     assert [bool(g.any()) for g in logits.grad.flatten(2).unbind(-1)] == [True, False, True, True]
-    other = torch.where(CHOSEN, LABELS, 1 - LABELS)
-    assert torch.equal(pseudo_label_loss(LOGITS, other, CHOSEN), pseudo_label_loss(LOGITS, LABELS, CHOSEN))
+    other = torch.where(TRUSTED, LABELS, 1 - LABELS)
+    assert torch.equal(pseudo_label_loss(LOGITS, other, TRUSTED), pseudo_label_loss(LOGITS, LABELS, TRUSTED))
 
 
 def test_gradient_in_float64():
@@ -62,9 +62,9 @@ def test_gradient_in_float64():
 
 def test_scales_are_weighed_and_read_labels_and_mask_by_nearest_neighbour():
     coarse = torch.tensor([0.0, 2.0]).view(1, 2, 1, 1)  # of the four voxels the last one is the nearest: label 1
-    fine = pseudo_label_loss(LOGITS, LABELS, CHOSEN)
-    below = pseudo_label_loss(coarse, LABELS[..., 1:, 1:], CHOSEN[..., 1:, 1:])
-    loss = PseudoLabelLoss(deep_supervision_weights=(3.0, 1.0))([LOGITS, coarse], LABELS, CHOSEN)
+    fine = pseudo_label_loss(LOGITS, LABELS, TRUSTED)
+    below = pseudo_label_loss(coarse, LABELS[..., 1:, 1:], TRUSTED[..., 1:, 1:])
+    loss = PseudoLabelLoss(deep_supervision_weights=(3.0, 1.0))([LOGITS, coarse], LABELS, TRUSTED)
     torch.testing.assert_close(loss, (3 * fine + below) / 4, check_dtype=False)
 
 
@@ -77,4 +77,4 @@ def test_bad_options():
         with pytest.raises(ValueError, match="deep_supervision_weights must be >= 0, and the finest scale's > 0, got"):
             PseudoLabelLoss(deep_supervision_weights=weights)
     with pytest.raises(ValueError, match="deep_supervision_weights holds 1 weights, the network gave 2"):
-        PseudoLabelLoss(deep_supervision_weights=(1,))([LOGITS, LOGITS], LABELS, CHOSEN)
+        PseudoLabelLoss(deep_supervision_weights=(1,))([LOGITS, LOGITS], LABELS, TRUSTED)

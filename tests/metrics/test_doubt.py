@@ -3,13 +3,19 @@ import math
 import pytest
 import torch
 
-from dam_components.metrics import called_doubt, entropy_doubt, fit_temperature, softmax_doubt, temperature_doubt
+from dam_components.metrics import (
+    entropy_doubt,
+    fit_temperature,
+    predicted_class_doubt,
+    softmax_doubt,
+    temperature_doubt,
+)
 
 
 def test_called_doubt_is_what_the_other_classes_have():
     probabilities = torch.tensor([[[0.5, 0.1], [0.3, 0.2], [0.2, 0.7]]])
-    called = torch.tensor([[[1, 2]]])  # 0.5 + 0.2; 0.1 + 0.2
-    assert torch.allclose(called_doubt(probabilities, called), torch.tensor([[[0.7, 0.3]]]))
+    predicted = torch.tensor([[[1, 2]]])  # 0.5 + 0.2; 0.1 + 0.2
+    assert torch.allclose(predicted_class_doubt(probabilities, predicted), torch.tensor([[[0.7, 0.3]]]))
 
 
 def test_called_doubt_keeps_digits_that_one_minus_loses():
@@ -19,8 +25,8 @@ def test_called_doubt_keeps_digits_that_one_minus_loses():
 
 
 def test_called_doubt_rejects_another_shape():
-    with pytest.raises(ValueError, match=r"called must have shape \(1, 1, 4\), got \(1, 4\)"):
-        called_doubt(torch.rand(1, 2, 4), torch.zeros(1, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"predicted must have shape \(1, 1, 4\), got \(1, 4\)"):
+        predicted_class_doubt(torch.rand(1, 2, 4), torch.zeros(1, 4, dtype=torch.long))
 
 
 def test_softmax_doubt_is_one_minus_the_largest():

@@ -16,7 +16,7 @@ def test_a_case_counts_the_mean_of_its_classes():
 
 
 def test_the_truth_gives_the_true_dice_and_full_confidence_gives_one():
-    # calls 0 1 1 1, the truth is 0 0 1 1: Dice 2 * 2 / (3 + 2)
+    # predicts 0 1 1 1, the truth is 0 0 1 1: Dice 2 * 2 / (3 + 2)
     probabilities = torch.tensor([[[0.9, 0.4, 0.1, 0.2], [0.1, 0.6, 0.9, 0.8]]])
     assert case_confidence(probabilities, torch.tensor([[[1.0, 0.0, 1.0, 1.0]]])).tolist() == pytest.approx([0.8])
     assert case_confidence(probabilities, torch.ones(1, 1, 4)).tolist() == [1]

@@ -17,15 +17,15 @@ def softmax_volume(classes: int, seed: int, batch: int = 3, size: int = 6) -> to
 def noisy_truth(probabilities: torch.Tensor, seed: int) -> torch.Tensor:
     """A label that agrees with the prediction in most voxels, (B, 1, ...)."""
     generator = torch.Generator().manual_seed(seed)
-    called = probabilities.argmax(1, keepdim=True)
-    other = torch.randint(0, probabilities.shape[1], called.shape, generator=generator)
-    return torch.where(torch.rand(called.shape, generator=generator) < 0.7, called, other)
+    predicted = probabilities.argmax(1, keepdim=True)
+    other = torch.randint(0, probabilities.shape[1], predicted.shape, generator=generator)
+    return torch.where(torch.rand(predicted.shape, generator=generator) < 0.7, predicted, other)
 
 
 def true_dice(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     classes = probabilities.shape[1]
-    called = one_hot(probabilities.argmax(1, keepdim=True), classes)
-    return compute_dice(called, one_hot(truth, classes), include_background=True, ignore_empty=False).double()
+    predicted = one_hot(probabilities.argmax(1, keepdim=True), classes)
+    return compute_dice(predicted, one_hot(truth, classes), include_background=True, ignore_empty=False).double()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -41,21 +41,21 @@ def test_with_the_truth_for_confidence_two_classes_give_the_true_dice(seed):
 def test_more_classes_give_it_where_the_rest_goes_to_the_true_class(seed):
     probabilities = softmax_volume(4, seed)
     truth = noisy_truth(probabilities, seed)
-    called = probabilities.argmax(1, keepdim=True)
-    first, second = one_hot(called, 4), one_hot(truth, 4)
-    knowing = torch.where(called == truth, first, 0.6 * first + 0.4 * second)
-    predicted = predicted_dice(knowing, (called == truth).double(), include_background=True)
-    torch.testing.assert_close(predicted, true_dice(knowing, truth), rtol=0, atol=1e-7)
+    predicted = probabilities.argmax(1, keepdim=True)
+    first, second = one_hot(predicted, 4), one_hot(truth, 4)
+    knowing = torch.where(predicted == truth, first, 0.6 * first + 0.4 * second)
+    found = predicted_dice(knowing, (predicted == truth).double(), include_background=True)
+    torch.testing.assert_close(found, true_dice(knowing, truth), rtol=0, atol=1e-7)
 
 
 def test_more_classes_keep_the_sum_of_false_negatives():
     # Solved for FN = 2 TP / Dice - |A| - TP, every wrong voxel is missed once by some class.
     probabilities = softmax_volume(3, 7, batch=1)
-    called = probabilities.argmax(1, keepdim=True)
-    right = (called == noisy_truth(probabilities, 7)).double()
+    predicted = probabilities.argmax(1, keepdim=True)
+    right = (predicted == noisy_truth(probabilities, 7)).double()
     dice = predicted_dice(probabilities, right, include_background=True)[0]
-    size = torch.stack([(called == c).sum() for c in range(3)])
-    hits = torch.stack([(right * (called == c)).sum() for c in range(3)])
+    size = torch.stack([(predicted == c).sum() for c in range(3)])
+    hits = torch.stack([(right * (predicted == c)).sum() for c in range(3)])
     assert (2 * hits / dice - size - hits).sum() == pytest.approx(float((1 - right).sum()))
 
 
@@ -90,9 +90,9 @@ def test_more_doubt_predicts_less_dice():
 def test_is_the_mean_dice_of_labels_drawn_from_its_own_belief():
     probabilities = softmax_volume(3, 5, batch=1, size=10)
     confidence = 0.5 + 0.5 * torch.rand(1, 1, 10, 10, 10, generator=torch.Generator().manual_seed(5))
-    called = one_hot(probabilities.argmax(1, keepdim=True), 3)
-    rest = probabilities * (1 - called)
-    belief = called * confidence + (1 - confidence) * rest / rest.sum(1, keepdim=True)
+    predicted = one_hot(probabilities.argmax(1, keepdim=True), 3)
+    rest = probabilities * (1 - predicted)
+    belief = predicted * confidence + (1 - confidence) * rest / rest.sum(1, keepdim=True)
     draws = torch.multinomial(
         belief[0].flatten(1).T, 200, replacement=True, generator=torch.Generator().manual_seed(6)
     ).T.reshape(200, 1, 10, 10, 10)
@@ -140,7 +140,7 @@ def test_cases_of_a_batch_do_not_mix_and_inputs_stay_as_they_were():
 
 def test_a_volume_in_pieces_gives_the_same(monkeypatch):
     probabilities, confidence = softmax_volume(4, 3), 1 - 1e-3 * torch.rand(3, 1, 6, 6, 6)
-    probabilities[0] = torch.tensor([0.7, 0.2, 0.06, 0.04]).reshape(4, 1, 1, 1)  # one class called everywhere
+    probabilities[0] = torch.tensor([0.7, 0.2, 0.06, 0.04]).reshape(4, 1, 1, 1)  # one class predicted everywhere
     whole = predicted_dice(probabilities, confidence, include_background=True)
     monkeypatch.setattr(sys.modules[predicted_dice.__module__], "CHUNK", 50)  # 216 voxels: the last piece is short
     pieces = predicted_dice(probabilities, confidence, include_background=True)

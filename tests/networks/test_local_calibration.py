@@ -32,16 +32,16 @@ def smoothed(x, times):
     return levels[1:]
 
 
-def called_logits(x, smoothings=3):
+def predicted_logits(x, smoothings=3):
     """Of P̂'s largest class, in P̂ and in P̂ smoothed by SciPy, ``(2, 1 + smoothings, ...)``."""
     probabilities = x[:, :3]
-    called = probabilities.argmax(1, keepdim=True)
+    predicted = probabilities.argmax(1, keepdim=True)
     levels = [probabilities, *smoothed(probabilities, smoothings)]
-    return torch.logit(torch.cat([level.gather(1, called) for level in levels], 1))
+    return torch.logit(torch.cat([level.gather(1, predicted) for level in levels], 1))
 
 
 def test_untrained_it_is_the_mean_logit_of_smoothed_probabilities(network, x):
-    torch.testing.assert_close(network(x), called_logits(x).mean(1, keepdim=True), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(x), predicted_logits(x).mean(1, keepdim=True), rtol=1e-4, atol=1e-5)
 
 
 def test_untrained_without_smoothing_it_is_the_softmax(x):
@@ -62,12 +62,12 @@ def test_where_classes_tie_it_judges_the_one_that_the_neighbours_call(network):
     x[:, 0], x[:, 1], x[:, 2] = 0.1, 0.2, 0.7
     x[0, :3, 2, 2, 2] = torch.tensor([0.4, 0.2, 0.4])
     p = torch.logit(torch.tensor([0.4, *(float(q[0, 2, 2, 2, 2]) for q in smoothed(x[:, :3], 3))]))
-    torch.testing.assert_close(network.called_logits(x[:, :3])[0, :, 2, 2, 2], p, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.predicted_logits(x[:, :3])[0, :, 2, 2, 2], p, rtol=1e-4, atol=1e-5)
 
 
 def test_the_head_is_a_shift_and_a_weight_for_each_feature(network, x):
     # order: shift, the logit of S's class in P̂ and in P̂ smoothed 1, 2, 3 times, the image's detail and contrast
-    logits = called_logits(x)
+    logits = predicted_logits(x)
     start = logits.mean(1, keepdim=True)
     bias = network.head.conv.bias.data
     assert bias.shape == (7,)

@@ -39,17 +39,17 @@ def calibration(classes: int, spread: float = 0.1) -> DiceCalibration:
 def test_a_confidence_map_that_knows_the_truth_predicts_the_true_dice(seed):
     data = case(2, seed)
     generator = torch.Generator().manual_seed(seed)
-    called = data["pred"].as_tensor().argmax(0, keepdim=True)
-    truth = torch.where(torch.rand(called.shape, generator=generator) < 0.8, called, 1 - called)
-    data["confidence"] = (called == truth).float()
-    dice = compute_dice(one_hot(called[None], 2), one_hot(truth[None], 2), include_background=False)
+    predicted = data["pred"].as_tensor().argmax(0, keepdim=True)
+    truth = torch.where(torch.rand(predicted.shape, generator=generator) < 0.8, predicted, 1 - predicted)
+    data["confidence"] = (predicted == truth).float()
+    dice = compute_dice(one_hot(predicted[None], 2), one_hot(truth[None], 2), include_background=False)
     result = CaseReportd("pred", {"1": "gland"})(data)["result"]
     assert result["gland_predicted_dice"] == pytest.approx(float(dice), abs=1e-6)
     assert result["predicted_mean_dice"] == pytest.approx(float(dice), abs=1e-6)
 
 
 def test_numbers_by_hand():
-    # A row of 5 voxels of 0.5 x 2 x 3 mm called 0 0 1 1 0; 2 voxels of 3 cubic mm are 0.006 ml.
+    # A row of 5 voxels of 0.5 x 2 x 3 mm predicted 0 0 1 1 0; 2 voxels of 3 cubic mm are 0.006 ml.
     probabilities = torch.tensor([[0.9, 0.9, 0.2, 0.4, 0.7], [0.1, 0.1, 0.8, 0.6, 0.3]]).reshape(2, 5, 1, 1)
     confidence = torch.tensor([0.1, 0.9, 0.8, 0.6, 0.7]).reshape(1, 5, 1, 1)
     quality = case_quality(probabilities, confidence, (0.5, 2.0, 3.0), {1: "gland"}, band_mm=0.5)
