@@ -38,6 +38,8 @@ class ConfidenceNet(ConfidenceTrunk):
         residual: add S's own confidence, the logit of its largest probability, to D's output, and start D's last layer
             at zero: an untrained M is S's softmax, and D learns only what the softmax has wrong. Switch it off where D
             is to judge labels as well (Eq. 4 as printed), which are always sure.
+        literal: the paper's D and nothing else. It sees P̂ and X as they are, has a 3x3x3 convolution at every stage, and
+            neither ``log_probabilities`` nor ``residual`` has an effect. Voxels without probabilities stay all zero.
 
     Raises:
         ValueError: if ``num_classes`` exceeds ``in_channels``, or ``strides`` does not fit.
@@ -61,10 +63,13 @@ class ConfidenceNet(ConfidenceTrunk):
         use_image: bool = True,
         log_probabilities: bool = True,
         residual: bool = True,
+        literal: bool = False,
     ) -> None:
         check_strides(channels, strides, spatial_dims)
+        log_probabilities, residual = log_probabilities and not literal, residual and not literal
         used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)
-        super().__init__(spatial_dims, in_channels, num_classes, used, channels, [1, *strides], norm, act)
+        super().__init__(spatial_dims, in_channels, num_classes, used, channels, [1, *strides], norm, act, literal)
+        self.literal = literal
         self.use_image = use_image
         self.log_probabilities = log_probabilities
         self.residual = residual
@@ -85,7 +90,8 @@ class ConfidenceNet(ConfidenceTrunk):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.check(x)
-        x = padding_as_background(x, self.num_classes)
+        if not self.literal:
+            x = padding_as_background(x, self.num_classes)
         judged = self.head(self.trunk(self.features(x)))
         if self.residual:  # added in single precision: half of it would give sure voxels the same M
             judged = (judged.float() + largest_logit(x[:, : self.num_classes])).to(x.dtype)

@@ -25,6 +25,9 @@ class ConfidenceTrunk(nn.Module):
         strides: step to each stage, as many as stages.
         norm: MONAI's name (and arguments) of the normalisation.
         act: MONAI's name (and arguments) of the activation.
+        literal: the paper's layers alone: a 3x3x3 convolution at the decoder's finest stage too, and no channels of zeros.
+            By default that convolution is 1x1x1, half of D's price, and the input is filled up to a multiple of 16
+            channels, which a CPU's kernels need.
 
     Raises:
         ValueError: if ``num_classes`` exceeds ``in_channels``.
@@ -40,6 +43,7 @@ class ConfidenceTrunk(nn.Module):
         strides: Sequence[Sequence[int] | int],
         norm: str | tuple,
         act: str | tuple,
+        literal: bool = False,
     ) -> None:
         super().__init__()
         if not 2 <= num_classes <= in_channels:
@@ -50,7 +54,7 @@ class ConfidenceTrunk(nn.Module):
         self.in_channels = in_channels
         self.num_classes = num_classes
         # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
-        inputs = -(-features // 16) * 16
+        inputs = features if literal else -(-features // 16) * 16
         self.zeros = inputs - features
         self.encoder = nn.ModuleList(
             Convolution(spatial_dims, before, after, stride, norm=norm, act=act)
@@ -61,8 +65,9 @@ class ConfidenceTrunk(nn.Module):
             Convolution(spatial_dims, high, low, kernel_size=1, norm=norm, act=act) for high, low in pairs
         )
         # 1x1 at the finest stage: there the skip is one 3x3(x3) convolution from P̂, and a second is half of D's price
+        finest = 3 if literal else 1
         self.decoder = nn.ModuleList(
-            Convolution(spatial_dims, 2 * low, low, kernel_size=3 if i < len(pairs) - 1 else 1, norm=norm, act=act)
+            Convolution(spatial_dims, 2 * low, low, kernel_size=3 if i < len(pairs) - 1 else finest, norm=norm, act=act)
             for i, (_, low) in enumerate(pairs)
         )
 

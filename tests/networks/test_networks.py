@@ -10,6 +10,7 @@ NETWORKS = {
     "enhanced_unet": lambda dims: EnhancedUNet(dims, in_channels=3, out_channels=2, **SMALL),
     "ds_res_unet": lambda dims: DSResUNet(dims, in_channels=3, out_channels=2, **SMALL),
     "confidence_net": lambda dims: ConfidenceNet(dims, in_channels=3, num_classes=2, residual=False, **SMALL),
+    "literal_confidence_net": lambda dims: ConfidenceNet(dims, 3, 2, literal=True, **SMALL),
     "local_calibration_net": lambda dims: LocalCalibrationNet(dims, 3, 2, channels=(8, 16), strides=(2, 2)),
 }
 
