@@ -8,8 +8,10 @@
 # %% [markdown]
 # # A confidence map, from nothing to a picture
 #
-# Two networks learn on a few synthetic pelvic MRI. S segments bladder, prostate and rectum. D says voxel by voxel how far S can be
-# trusted. The run takes about a minute on one core. `jupytext --to notebook confidence_map.py` makes a notebook of this file.
+# Two networks learn on a few synthetic pelvic MRI. S segments bladder, prostate and rectum. D says voxel by voxel
+# how far S can be trusted. The run takes about a minute on one core.
+#
+# `jupytext --to notebook confidence_map.py` makes a notebook of this file.
 
 # %%
 import sys
@@ -53,8 +55,8 @@ test = patient(100)
 # %% [markdown]
 # ## S, D and their losses
 #
-# The loss of S is Eq. 10 of the paper: Dice and cross entropy, with more attention where D doubts. D is told voxel by voxel where S is
-# right (`target="correctness"`).
+# The loss of S is Eq. 10 of the paper: Dice and cross entropy, with more attention where D doubts. D is told voxel
+# by voxel where S is right (`target="correctness"`).
 
 # %%
 S = EnhancedUNet(spatial_dims=3, in_channels=1, out_channels=4, channels=(8, 16, 32), strides=(2, 2))
@@ -77,7 +79,8 @@ trainer.run()
 # %% [markdown]
 # ## The map of a new patient
 #
-# Any network that returns logits can stand in for S, and stored probabilities can too. `ConfidenceMapd` only needs P̂ and the image.
+# Any network that returns logits can stand in for S, and stored probabilities can too. `ConfidenceMapd` only needs
+# P̂ and the image.
 
 # %%
 S.eval()

@@ -38,8 +38,8 @@ class ConfidenceNet(ConfidenceTrunk):
         residual: add S's own confidence, the logit of its largest probability, to D's output, and start D's last layer
             at zero: an untrained M is S's softmax, and D learns only what the softmax has wrong. Switch it off where D
             is to judge labels as well (Eq. 4 as printed), which are always sure.
-        literal: the paper's D and nothing else. It sees P̂ and X as they are, has a 3x3x3 convolution at every stage, and
-            neither ``log_probabilities`` nor ``residual`` has an effect. Voxels without probabilities stay all zero.
+        literal: the paper's D and nothing else. It sees P̂ and X as they are, has a 3x3x3 convolution at every stage,
+            and neither ``log_probabilities`` nor ``residual`` has an effect. Voxels without probabilities stay zero.
 
     Raises:
         ValueError: if ``num_classes`` exceeds ``in_channels``, or ``strides`` does not fit.
