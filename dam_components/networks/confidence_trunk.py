@@ -26,8 +26,8 @@ class ConfidenceTrunk(nn.Module):
         norm: MONAI's name (and arguments) of the normalisation.
         act: MONAI's name (and arguments) of the activation.
         literal: the paper's layers alone: a 3x3x3 convolution at the decoder's finest stage too, and no channels of
-            zeros. By default that convolution is 1x1x1, half of D's price, and the input is filled up to a multiple of 16
-            channels, which a CPU's kernels need.
+            zeros. By default that convolution is 1x1x1, half of D's price, and the input is filled up to a multiple of
+            16 channels, which a CPU's kernels need.
 
     Raises:
         ValueError: if ``num_classes`` exceeds ``in_channels``.
