@@ -46,54 +46,79 @@ def check_cases(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[F
     cases have), labels that nothing names, the same image twice. Warnings: a class that no case holds, spacings that
     differ by more than a factor of two. Smaller differences of spacing are noted: all cases are resampled.
     """
-    findings: list[Finding] = []
+    findings = _check_number(dataset)
+    if surveys:
+        findings += _check_channels(dataset, surveys)
+        findings += (
+            _check_numbering(dataset, surveys) if dataset.label_names is None else _check_names(dataset, surveys)
+        )
+        findings += _check_copies(surveys) + _check_spacings(dataset, surveys)
+    return findings
 
-    def error(where: object, what: str, remedy: str) -> None:
-        findings.append(Finding("error", str(where), what, remedy))
 
-    if len(dataset.cases) < LEAST_CASES:
-        remedy = "a dataset needs at least 3 labelled cases, to train, validate and test"
-        error(dataset.folder, f"has {len(dataset.cases)} complete cases", remedy)
-    if not surveys:
-        return findings
-    by_name = {case.name: case for case in dataset.cases}
+def _check_number(dataset: SourceDataset) -> list[Finding]:
+    if len(dataset.cases) >= LEAST_CASES:
+        return []
+    remedy = "a dataset needs at least 3 labelled cases, to train, validate and test"
+    return [Finding("error", str(dataset.folder), f"has {len(dataset.cases)} complete cases", remedy)]
 
-    counts = Counter(survey.channels for survey in surveys)
-    stated = dataset.channel_names is not None
-    expected = len(dataset.channel_names) if dataset.channel_names is not None else counts.most_common(1)[0][0]
-    for survey in surveys:
-        if survey.channels != expected:
-            whose = "dataset.json names" if stated else "most cases have"
-            remedy = "give every case the same channels" + (", or correct dataset.json" if stated else "")
-            error(survey.image, f"has {survey.channels} channels, {whose} {expected}", remedy)
 
-    held = Counter(value for survey in surveys for value in survey.label_voxels if value)
-    known = dataset.label_names
-    if known is None:
-        if sorted(held) != [*range(1, len(held) + 1)] or not held:
-            what = f"holds the labels {', '.join(map(str, sorted(held)))}" if held else "holds background alone"
-            error(dataset.folder, what, "number the classes 1..N without gaps" if held else "label the structures")
+def _check_channels(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
+    if dataset.channel_names is None:
+        expected = Counter(survey.channels for survey in surveys).most_common(1)[0][0]
+        whose, remedy = "most cases have", "give every case the same channels"
     else:
-        for survey in surveys:
-            if unknown := [value for value in survey.label_voxels if value and value not in known]:
-                what = f"holds the label {unknown[0]}, dataset.json has {', '.join(map(str, [0, *known]))}"
-                error(by_name[survey.name].label, what, "relabel it, or name the label in dataset.json")
-        for value, name in known.items():
-            if not held[value]:
-                what = f"names the label {value}, {name}, which no case holds"
-                findings.append(Finding("warning", "dataset.json", what, "take it out if no case ever will"))
+        expected = len(dataset.channel_names)
+        whose, remedy = "dataset.json names", "give every case the same channels, or correct dataset.json"
+    return [
+        Finding("error", survey.image, f"has {survey.channels} channels, {whose} {expected}", remedy)
+        for survey in surveys
+        if survey.channels != expected
+    ]
 
-    owners: dict[str, list[CaseSurvey]] = defaultdict(list)
+
+def _check_numbering(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
+    """Labels that nothing names must be 1..N."""
+    held = sorted({value for survey in surveys for value in survey.label_voxels if value})
+    if not held:
+        return [Finding("error", str(dataset.folder), "holds background alone", "label the structures")]
+    if held == [*range(1, len(held) + 1)]:
+        return []
+    what = f"holds the labels {', '.join(map(str, held))}"
+    return [Finding("error", str(dataset.folder), what, "number the classes 1..N without gaps")]
+
+
+def _check_names(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
+    """Each label has a name, and each name is the label of some case."""
+    names = dataset.label_names or {}
+    files = {case.name: str(case.label) for case in dataset.cases}
+    findings = []
+    held: set[int] = set()
     for survey in surveys:
-        owners[survey.content].append(survey)
-    for first, *others in owners.values():
-        for other in others:
-            what = f"is the same image as {first.image}"
-            error(other.image, what, "leave one out: folds would test what they trained on")
-    return findings + _spacings(dataset, surveys)
+        held |= survey.label_voxels.keys()
+        if unknown := sorted(survey.label_voxels.keys() - names.keys() - {0}):
+            what = f"holds the label {unknown[0]}, dataset.json has {', '.join(map(str, [0, *names]))}"
+            remedy = "relabel it, or name the label in dataset.json"
+            findings.append(Finding("error", files[survey.name], what, remedy))
+    for value in (value for value in names if value not in held):
+        what = f"names the label {value}, {names[value]}, which no case holds"
+        findings.append(Finding("warning", "dataset.json", what, "take it out if no case ever will"))
+    return findings
 
 
-def _spacings(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
+def _check_copies(surveys: Sequence[CaseSurvey]) -> list[Finding]:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for survey in surveys:
+        owners[survey.content].append(survey.image)
+    remedy = "leave one out: folds would test what they trained on"
+    return [
+        Finding("error", other, f"is the same image as {first}", remedy)
+        for first, *others in owners.values()
+        for other in others
+    ]
+
+
+def _check_spacings(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
     spacings = np.array([survey.spacing_mm for survey in surveys])
     low, high = spacings.min(0), spacings.max(0)
     if (high <= 1.001 * low).all():

@@ -8,7 +8,7 @@ duplicates and affines. The checks read every voxel anyway, and these numbers co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,29 +93,45 @@ def make_fingerprint(
     Raises:
         ValueError: no case holds a structure.
     """
-    spacing = np.array([survey.spacing_mm for survey in surveys])
-    medians = np.median(spacing, axis=0)
-    counts = {value: sum(s.label_voxels.get(value, 0) for s in surveys) for value in (0, *label_names)}
-    total = sum(counts.values())
     inside = np.concatenate([survey.inside for survey in surveys], axis=1)
     outside = np.concatenate([survey.outside for survey in surveys], axis=1)
     if not inside.size:
         raise ValueError("no label holds anything but background: there is nothing to learn; check the label files")
+    spacing = np.array([survey.spacing_mm for survey in surveys])
+    medians = np.median(spacing, axis=0)
+    values = (0, *label_names)
     return Fingerprint(
         cases=len(surveys),
         channel_names=[*channel_names],
         label_names={str(value): name for value, name in label_names.items()},
-        ct=all("ct" in name.lower().replace("_", " ").replace("-", " ").split() for name in channel_names),
+        ct=all(map(_is_ct, channel_names)),
         spacing_mm=spacing.tolist(),
         shape=[list(survey.shape) for survey in surveys],
-        label_share={str(value): round(count / total, 8) for value, count in counts.items()},
-        label_cases={str(v): sum(v in s.label_voxels for s in surveys) for v in (0, *label_names)},
-        largest_piece={
-            str(v): round(min(s.largest_piece[v] for s in surveys if v in s.largest_piece), 6)
-            for v in label_names
-            if any(v in s.largest_piece for s in surveys)
-        },
+        label_share=_shares(surveys, values),
+        label_cases={str(value): sum(value in survey.label_voxels for survey in surveys) for value in values},
+        largest_piece=_least_pieces(surveys, label_names),
         anisotropy=round(float(medians.max() / medians.min()), 4),
         inside=[Intensity.of(channel) for channel in inside],
         outside=[Intensity.of(channel) for channel in outside if channel.size],
     )
+
+
+def _is_ct(channel_name: str) -> bool:
+    return "ct" in channel_name.lower().replace("_", " ").replace("-", " ").split()
+
+
+def _shares(surveys: Sequence[CaseSurvey], values: Sequence[int]) -> dict[str, float]:
+    """Of all voxels, by the label's index as text."""
+    counts = {value: sum(survey.label_voxels.get(value, 0) for survey in surveys) for value in values}
+    total = sum(counts.values())
+    return {str(value): round(count / total, 8) for value, count in counts.items()}
+
+
+def _least_pieces(surveys: Sequence[CaseSurvey], values: Iterable[int]) -> dict[str, float]:
+    """The least share in one piece, of the structures that some case holds."""
+    found = {}
+    for value in values:
+        shares = [survey.largest_piece[value] for survey in surveys if value in survey.largest_piece]
+        if shares:
+            found[str(value)] = round(min(shares), 6)
+    return found
