@@ -1,34 +1,25 @@
-"""``python -m dam_components COMMAND``: the commands, by name. ``COMMAND --help`` explains one."""
+"""``dam COMMAND``, or ``python -m dam_components COMMAND``. A command is imported when it is run, never before."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import fire
-
-from dam_components.commands.calibration import calibrate
-from dam_components.commands.demonstration import demo
-from dam_components.commands.planning import new_bundle
-from dam_components.commands.synthesis import synthesize
-from dam_components.errors import plain_errors
-from dam_components.options import check_command_options
+from dam_components.front import run_commands
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "calibrate": calibrate,
-    "demo": demo,
-    "new_bundle": new_bundle,
-    "synthesize": synthesize,
+ABOUT = "3D segmentation with a voxel-wise confidence map: train, calibrate and review models."
+COMMANDS = {
+    "calibrate": "dam_components.commands.calibration:calibrate",
+    "demo": "dam_components.commands.demonstration:demo",
+    "new_bundle": "dam_components.commands.planning:new_bundle",
+    "synthesize": "dam_components.commands.synthesis:synthesize",
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command that the arguments name, by default those of the process."""
-    plain_errors()
-    given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in COMMANDS:
-        check_command_options(COMMANDS[given[0]], given[1:])
-    fire.Fire(COMMANDS, command=arguments, name="python -m dam_components")
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the command that the words name, by default those of the process."""
+    program = "python -m dam_components" if Path(sys.argv[0]).name == "__main__.py" else "dam"
+    run_commands(COMMANDS, program, ABOUT, words)

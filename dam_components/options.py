@@ -1,4 +1,4 @@
-"""Options of a command line that name nothing: one line before any work, in place of a run that ignores them."""
+"""Options of ``python -m monai.bundle run`` that name nothing: refused in one line, before any work."""
 
 from __future__ import annotations
 
@@ -6,37 +6,14 @@ import ast
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle import run as bundle_run
 
-__all__ = ["check_bundle_options", "check_command_options"]
-
-
-def check_command_options(command: Callable, arguments: Sequence[str]) -> None:
-    """Refuses options that a function run by python-fire does not take; fire itself would run it first.
-
-    Args:
-        command: the function.
-        arguments: what follows its name on the command line.
-
-    Raises:
-        ValueError: naming the option, and one that is spelt like it.
-
-    Example:
-        >>> check_command_options(check_command_options, ["--comand", "x"])
-        Traceback (most recent call last):
-        ...
-        ValueError: there is no option --comand; did you mean --command?
-    """
-    known = list(inspect.signature(command).parameters)
-    for name in _names(arguments):
-        name = name.replace("-", "_")
-        if name not in (*known, "help") and name.removeprefix("no") not in known:
-            raise ValueError(f"there is no option --{name}{_meant(name, known)}")
+__all__ = ["check_bundle_options"]
 
 
 def check_bundle_options(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fire
+from dam_components.front import run_command
 
 HERE = Path(__file__).resolve().parent
 OTHER_TASKS = ("deepedit", "deepgrow", "detection", "classification")  # MONAI Label reads a task from these in a name
@@ -105,4 +105,4 @@ def stop(message: str) -> None:
 
 
 if __name__ == "__main__":
-    fire.Fire(serve)
+    run_command("__main__:serve", "python label_app/serve.py")

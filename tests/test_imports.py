@@ -10,7 +10,7 @@ FILES = sorted([*ROOT.glob("dam_components/**/*.py"), *ROOT.glob("dam_study/**/*
 ROOTS = {"atomic_files", "distributed", "errors", "moved_names", "options", "predicted_class"}
 LAYERS = (  # a room imports from the layers below its own; rooms of one layer import nothing of each other
     ROOTS,
-    {"networks", "losses", "engines"},
+    {"networks", "losses", "engines", "front"},
     {"metrics", "data", "synthetic"},
     {"figures"},
     {"transforms", "handlers", "planning"},

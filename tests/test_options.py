@@ -6,27 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dam_components import cli
-from dam_components.commands.calibration import calibrate
-from dam_components.options import check_bundle_options, check_command_options
+from dam_components.options import check_bundle_options
 
 CONFIGS = Path(__file__).parents[1] / "bundle" / "configs"
 TRAIN, EVALUATE = str(CONFIGS / "train.json"), str(CONFIGS / "evaluate.json")
 RUN = ["/anywhere/monai/bundle/__main__.py", "run"]
-
-
-def test_a_misspelt_option_of_a_command_is_refused_before_it_runs(monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(cli, "COMMANDS", {"calibrate": calibrate})
-    with pytest.raises(ValueError, match="there is no option --confidence_weigths; did you mean --confidence_weights?"):
-        cli.main(["calibrate", "--limit", "3", "--confidence_weigths=x.pt"])
-
-
-@pytest.mark.parametrize(
-    "words", [["--limit", "3"], ["--confidence-weights=x"], ["--help"], ["--nolimit"], ["--", "--trace"]]
-)
-def test_options_of_a_command_and_of_fire_pass(words):
-    check_command_options(calibrate, words)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def confidence(
     section: str = "test",
     fold: int | str | Sequence[int] | None = None,
     rivals: str | Sequence[str] = "all",
-    hard: bool | str = False,
+    hard: bool = False,
     limit: int | None = None,
     ensemble: str | Sequence[str] = (),
     flip_axes: int | str | Sequence[int] = 0,

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fire.decorators import SetParseFn
 from tqdm import tqdm
 
 from dam_components.confidence.trained_bundle import comma_words
@@ -19,7 +18,6 @@ __all__ = ["report"]
 PRIVATE = "promise12"  # its images may not be passed on
 
 
-@SetParseFn(str, "hash", "where")  # fire would read the hash 12e45678 as a number
 def report(
     runs: str = "output/runs",
     output: str = "docs/results",

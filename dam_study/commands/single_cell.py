@@ -17,7 +17,6 @@ import pandas as pd
 import psutil
 import torch
 from filelock import FileLock, Timeout
-from fire.decorators import SetParseFn
 
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import run_bundle, shell_line
@@ -35,7 +34,6 @@ FILES = ("metrics.csv", "slices.npz")
 TRAINED = ("curves.csv", "curves.png", "models/model.pt", "models/model_confidence.pt")
 
 
-@SetParseFn(str, "overrides")  # fire would read true as a word
 def experiment(
     system: str,
     data: str,

@@ -21,13 +21,6 @@ def same_hook(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the command line sets it
 
 
-def test_every_command_is_listed_with_one_line_of_help():
-    assert {"calibrate", "demo", "new_bundle", "synthesize"} <= set(cli.COMMANDS)
-    for name, command in cli.COMMANDS.items():
-        assert command.__name__ == name.replace("-", "_")
-        assert command.__doc__ and command.__doc__.splitlines()[0].endswith(".")
-
-
 def test_synthesize_writes_a_dataset(tmp_path, capsys):
     target = tmp_path / "pelvis"
     cli.main(["synthesize", "--output", str(target), "--cases", "2", "--seed", "3", "--shape", "[32,32,16]"])
@@ -40,10 +33,7 @@ def test_synthesize_writes_a_dataset(tmp_path, capsys):
     assert json.loads((target / "dataset.json").read_text())["synthetic"]["spacing"] == [6, 6, 7]
 
 
-def test_an_unknown_command_and_a_bad_option_fail(tmp_path):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["paint"])
-    assert ended.value.code == 2
+def test_a_value_out_of_range_fails(tmp_path):
     with pytest.raises(ValueError, match="cases must be at least 1, got 0"):
         cli.main(["synthesize", "--output", str(tmp_path), "--cases", "0"])
     with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):

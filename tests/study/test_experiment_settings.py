@@ -3,10 +3,10 @@
 import os
 import shutil
 
-import fire
 import pandas as pd
 import pytest
 
+from dam_study.cli import main
 from dam_study.commands.results import report
 from dam_study.experiments.cell_settings import settings
 
@@ -135,7 +135,7 @@ def test_the_command_line_takes_hashes_that_look_like_numbers(tmp_path, write_ce
         write_cell("unet", whole({"ab"[fold]: 0.5 + fold / 10}), fold, name=name)
     words = ["report", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--no_pictures"]
     words += ["--reference=unet", "--hash=00123456", "--where", "epochs=3,protocol=kfold", "--order", "unet"]
-    fire.Fire({"report": report}, command=words)
+    main(words)
     assert pd.read_csv(tmp_path / "out" / "fake" / "table1.csv").iloc[0, 1] == "60.00 (-) [60.00, 60.00]"
     assert "--where epochs=3,protocol=kfold --hash 00123456" in (tmp_path / "out" / "fake" / "report.md").read_text()
     assert not list((tmp_path / "out" / "fake").glob("*.png"))
