@@ -108,8 +108,8 @@ def gather_case(
             if name not in NO_PROBABILITY:
                 evidence.calibration[region, name] = calibration_counts(1 - values[inside], ~wrong[inside])
         if name not in NO_PROBABILITY:
-            predicted = predicted_dice(case.probabilities, (1 - doubt).clamp(0, 1))
-            evidence.predicted_dice[name] = predicted[0].cpu().numpy()
+            dice = predicted_dice(case.probabilities, (1 - doubt).clamp(0, 1))
+            evidence.predicted_dice[name] = dice[0].cpu().numpy()
     return evidence
 
 
