@@ -1,17 +1,17 @@
-"""Writing files whole or not at all, and telling them apart."""
+"""Writing files whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from monai.utils import optional_import
 
-__all__ = ["digest_of", "lacks_itk", "whole_file", "write_whole"]
+__all__ = ["lacks_itk", "whole_file", "whole_stream", "write_whole"]
 
 ITK_SUFFIXES = (".mhd", ".mha")
 
@@ -26,25 +26,6 @@ def lacks_itk(path: str | os.PathLike) -> bool:
     file = Path(path)
     needs_itk = file.is_dir() or file.name.endswith(ITK_SUFFIXES)
     return needs_itk and not optional_import("itk", allow_namespace_pkg=True)[1]
-
-
-def digest_of(files: Iterable[str | os.PathLike | Sequence[str]]) -> str:
-    """A short name for what the files, or lists of files, hold, in this order: 16 digits of SHA-256.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     digest_of([write_whole(f"{folder}/a.txt", "one")])
-        '7692c3ad3540bb80'
-    """
-    found = hashlib.sha256()
-    for entry in files:
-        for file in [entry] if isinstance(entry, (str, os.PathLike)) else entry:
-            found.update(Path(file).read_bytes())
-    return found.hexdigest()[:16]
 
 
 @contextmanager
@@ -70,6 +51,38 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_stream(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A stream to write a large file to, which gets its name when the block ends well.
+
+    On Linux it has no name until then, so a process that is killed leaves nothing behind. Where the system cannot do
+    that, it is :func:`whole_file`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole_stream(f"{folder}/a.bin") as stream:
+        ...         _ = stream.write(b"one")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['a.bin']
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(target.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (AttributeError, OSError):  # not Linux, or a file system that has no files without a name
+        with whole_file(target) as temporary, open(temporary, "wb") as stream:
+            yield stream
+        return
+    with open(descriptor, "w+b") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(descriptor)
+        with whole_file(target) as temporary:
+            # a folder as src_dir_fd makes Python follow the link to the file without a name
+            os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def write_whole(path: str | os.PathLike, text: str) -> Path:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from dam_components.atomic_files import digest_of
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.confidence.doubt_scores import make_scores
 from dam_components.confidence.evidence_table import agreement_table, case_rows, markdown_table
@@ -24,6 +23,7 @@ from dam_components.confidence.trained_bundle import (
 )
 from dam_components.data import HARD_KINDS, HardCased
 from dam_components.metrics import DiceCalibration, min_cases
+from dam_components.networks import file_digests
 
 __all__ = ["calibrate", "cross_calibrate", "fit_cases"]
 
@@ -95,9 +95,12 @@ def calibrate(
     calibration = fit_cases(cases, level)
     cross_calibrate(cases, level)
     target = calibration_file(parser) if output is None else Path(output)
-    networks = digest_of(parser.get_parsed_content(name) for name in ("weights", "confidence_weights"))
-    replace(calibration, networks=networks).save(target)
     labels = parser.get_parsed_content("label_names")
+    networks = [
+        digest for name in ("weights", "confidence_weights") for digest in file_digests(parser.get_parsed_content(name))
+    ]
+    names = {str(index): name for index, name in labels.items()}
+    replace(calibration, networks=tuple(networks), label_names=names).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
     print(markdown_table(table[table["cases"].str.startswith("clean")]))
     print(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 from ignite.handlers import Checkpoint, DiskSaver
 from monai.handlers import CheckpointLoader, CheckpointSaver
+from torch import nn
+
+from dam_components.atomic_files import whole_stream
+from dam_components.networks import file_digests, identify, put_identity
+from dam_components.networks.weights import MadeFor
 
 __all__ = ["BestSaver", "FinalSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
 
@@ -17,15 +25,30 @@ PREFIX = "run"
 NAME = PREFIX + "_checkpoint_epoch={}.pt"  # as Ignite names them
 
 
-class _FixedName(DiskSaver):
-    """Ignite's saver (temporary file, then rename), under one name if one is given."""
+class _WholeFiles(DiskSaver):
+    """Ignite's saver: files appear whole, under one name if one is given; a killed process leaves no other file.
 
-    def __init__(self, folder: str, filename: str | None = None) -> None:
-        super().__init__(folder, atomic=True, create_dir=True, require_empty=False)
+    Args:
+        folder: where to save.
+        filename: the one name.
+        identity: gives the identity of the network whose ``state_dict`` is saved.
+    """
+
+    def __init__(
+        self, folder: str, filename: str | None = None, identity: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__(folder, create_dir=True, require_empty=False)
         self.filename = filename
+        self.identity = identity
 
     def __call__(self, checkpoint, filename, metadata=None) -> None:
+        if self.identity is not None:
+            put_identity(checkpoint, self.identity())
         super().__call__(checkpoint, self.filename or filename, metadata)
+
+    def _save_func(self, checkpoint: Mapping, path: Path, func: Callable) -> None:
+        with whole_stream(path) as stream:
+            func(checkpoint, stream, **self.kwargs)
 
     def remove(self, filename: str) -> None:
         # under a fixed name the rename has already replaced the old file; removing it first would leave a gap
@@ -33,22 +56,45 @@ class _FixedName(DiskSaver):
             super().remove(filename)
 
 
+def identity_of(
+    save_dict: Mapping[str, nn.Module], label_names: Mapping[Any, str] | None, made_for: MadeFor | None
+) -> Callable[[], dict[str, Any]]:
+    """What gives the identity of the one network of a ``save_dict`` at the moment of the call."""
+    (network,) = save_dict.values()
+    return lambda: identify(network, label_names, None if made_for is None else file_digests(made_for))
+
+
 class BestSaver(CheckpointSaver):
     """Writes a network's raw ``state_dict`` under a fixed name whenever the key metric has improved.
 
-    MONAI's ``CheckpointSaver(save_key_metric=True)``, and: the file is replaced in one step, and the handler has a
-    state, so that a resumed run does not take its first epoch for the best one.
+    MONAI's ``CheckpointSaver(save_key_metric=True)``, and: the file is replaced in one step, says which network it is
+    of (:func:`dam_components.networks.identify`), and the handler has a state, so that a resumed run does not take its
+    first epoch for the best one.
+
+    Give it a folder of the run, and let :class:`FinalSaver` put the file in its place when the training is over: an
+    older model then stays until the new one is complete.
 
     Args:
         save_dir: folder.
         save_dict: one entry: the network.
         key_metric_filename: the file's name.
+        label_names: name of each class by its index, for the identity.
+        made_for: of D: S, or the file or files of its weights, for the identity.
     """
 
-    def __init__(self, save_dir: str, save_dict: dict, key_metric_filename: str) -> None:
+    def __init__(
+        self,
+        save_dir: str,
+        save_dict: dict,
+        key_metric_filename: str,
+        label_names: Mapping[Any, str] | None = None,
+        made_for: MadeFor | None = None,
+    ) -> None:
         super().__init__(save_dir, save_dict, save_key_metric=True, key_metric_filename=key_metric_filename)
+        self.file = Path(save_dir, key_metric_filename)
         self._best = cast(Checkpoint, self._key_metric_checkpoint)
-        self._best.save_handler = _FixedName(save_dir, key_metric_filename)
+        identity = identity_of(save_dict, label_names, made_for)
+        self._best.save_handler = _WholeFiles(save_dir, key_metric_filename, identity)
 
     @property
     def has_saved(self) -> bool:
@@ -62,26 +108,42 @@ class BestSaver(CheckpointSaver):
 
 
 class FinalSaver(CheckpointSaver):
-    """Writes a network's raw ``state_dict`` when training ends and no validation has chosen a best one.
+    """Puts a network's raw ``state_dict`` in its place when the training is over: the best one, else the last one.
 
-    So a run without validation cases, one shorter than the validation's interval, and one stopped before the first
-    validation all leave a network.
+    The last one is written where no validation has chosen a best one: in a run without validation cases, or one shorter
+    than the validation's interval. A training that fails or is interrupted leaves the folder as it was.
 
     Args:
         save_dir: folder.
         save_dict: one entry: the network.
         final_filename: the file's name.
-        unless: the handler that writes the best network under the same name; ``None`` writes the last one over it.
+        unless: the handler that has written the best network; ``None`` takes the last one in any case.
+        label_names: name of each class by its index, for the identity.
+        made_for: of D: S, or the file or files of its weights, for the identity.
     """
 
-    def __init__(self, save_dir: str, save_dict: dict, final_filename: str, unless: BestSaver | None) -> None:
+    def __init__(
+        self,
+        save_dir: str,
+        save_dict: dict,
+        final_filename: str,
+        unless: BestSaver | None,
+        label_names: Mapping[Any, str] | None = None,
+        made_for: MadeFor | None = None,
+    ) -> None:
         super().__init__(save_dir, save_dict, save_final=True, final_filename=final_filename)
-        self._final_checkpoint.save_handler = _FixedName(save_dir, final_filename)  # type: ignore[union-attr]
+        self.file = Path(save_dir, final_filename)
+        identity = identity_of(save_dict, label_names, made_for)
+        self._final_checkpoint.save_handler = _WholeFiles(save_dir, final_filename, identity)  # type: ignore[union-attr]
         self.unless = unless
 
     def completed(self, engine: Engine) -> None:
         if self.unless is None or not self.unless.has_saved:
             super().completed(engine)
+        elif self.unless.file != self.file and idist.get_rank() == 0:
+            with self.unless.file.open("rb") as best, whole_stream(self.file) as place:
+                shutil.copyfileobj(best, place)
+            self.logger.info("saved the network that was best in validation: %s", self.file)
 
     def exception_raised(self, engine: Engine, e: Exception) -> None:
         raise e  # a network half-way into a failure is no result; RunSaver has the last whole epoch
@@ -100,7 +162,7 @@ class RunSaver(CheckpointSaver):
 
     def __init__(self, save_dir: str, save_dict: dict) -> None:
         super().__init__(save_dir, dict(save_dict), file_prefix=PREFIX, save_interval=1, n_saved=2)
-        cast(Checkpoint, self._interval_checkpoint).save_handler = _FixedName(save_dir)
+        cast(Checkpoint, self._interval_checkpoint).save_handler = _WholeFiles(save_dir)
 
     def interval_completed(self, engine: Engine) -> None:
         super().interval_completed(engine)
@@ -158,9 +220,12 @@ def newest_checkpoint(folder: str | Path) -> Path:
     for file in sorted(checkpoints(folder), key=epoch_of, reverse=True):
         try:
             torch.load(file, map_location="meta", weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-            continue  # cut short by a kill
-        return file
+            with zipfile.ZipFile(file) as records:
+                damaged = records.testzip()  # compares the checksum of every tensor, which torch.load does not
+        except Exception:  # a broken file fails in as many ways as it can be broken
+            continue
+        if damaged is None:
+            return file
     raise FileNotFoundError(f"{folder} holds no whole {NAME.format('*')} to resume from; start without --resume True")
 
 

@@ -70,6 +70,7 @@ def _write(folder: Path, reports: list[Path]) -> Path | None:
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:
     row = {key: report[key] for key in ("case", "review", "predicted_mean_dice", "calibrated")}
     row["reasons"] = "; ".join(report["reasons"])
+    row["remarks"] = "; ".join(report.get("remarks", []))
     for name, values in report["classes"].items():
         row |= {f"{name} {quantity}": value for quantity, value in values.items()}
     row["image"] = report["image"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,9 @@ class DiceCalibration:
     Attributes:
         level: the interval's coverage; ``None`` for the identity, which has no interval.
         classes: one entry a foreground class.
-        networks: :func:`~dam_components.atomic_files.digest_of` weights of S and D whose Dice it is; "" where unknown.
+        networks: :func:`~dam_components.networks.file_digests` of the S (each, if several are averaged) and of the D
+            whose Dice it is; empty where unknown.
+        label_names: name of each foreground class by its index; empty where unknown.
 
     Example:
         >>> random = np.random.default_rng(0)
@@ -146,7 +148,8 @@ class DiceCalibration:
 
     level: float | None
     classes: tuple[ClassCalibration, ...]
-    networks: str = ""
+    networks: tuple[str, ...] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def identity(cls, classes: int) -> DiceCalibration:
@@ -219,12 +222,12 @@ class DiceCalibration:
         write_whole(path, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
 
     @classmethod
-    def load(cls, path: str | os.PathLike, classes: int) -> DiceCalibration:
+    def load(cls, path: str | os.PathLike, classes: int | None = None) -> DiceCalibration:
         """Reads what :meth:`save` wrote.
 
         Args:
             path: the file.
-            classes: foreground classes that are expected.
+            classes: foreground classes that are expected; ``None``: any number.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -239,16 +242,22 @@ class DiceCalibration:
             calibration = cls(
                 None if level is None else float(level),
                 tuple(ClassCalibration(**c) for c in content["classes"]),
-                str(content.get("networks", "")),
+                _listed(content.get("networks", ())),
+                {str(index): str(name) for index, name in content.get("label_names", {}).items()},
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is no Dice calibration ({error}); fit and save it again") from None
-        if len(calibration.classes) != classes:
+        if classes is not None and len(calibration.classes) != classes:
             raise ValueError(
                 f"{path} was fitted for {len(calibration.classes)} foreground classes, this configuration has "
                 f"{classes}: fit it again for this task"
             )
         return calibration
+
+
+def _listed(networks: str | Sequence[str]) -> tuple[str, ...]:
+    """The digests; one text in files that were written before 0.2."""
+    return tuple(filter(None, [networks] if isinstance(networks, str) else map(str, networks)))
 
 
 def _fit_class(raw: np.ndarray, true: np.ndarray, level: float, groups: np.ndarray) -> ClassCalibration:

@@ -5,9 +5,10 @@ from dam_components.networks.confidence_net import ConfidenceNet
 from dam_components.networks.cross_fitted import CrossFitted, load_cross_fitted
 from dam_components.networks.ds_res_unet import DSResUNet
 from dam_components.networks.enhanced_unet import EnhancedUNet
+from dam_components.networks.identity import identify, identity_in, keep_options, parameters_digest, put_identity
 from dam_components.networks.local_calibration import LocalCalibrationNet
 from dam_components.networks.padded import PaddedNetwork
-from dam_components.networks.weights import load_weights
+from dam_components.networks.weights import file_digests, load_weights, read_weights
 from dam_components.networks.with_confidence import SegmentationWithConfidence
 
 __all__ = [
@@ -20,8 +21,15 @@ __all__ = [
     "MeanEnsemble",
     "PaddedNetwork",
     "SegmentationWithConfidence",
+    "file_digests",
+    "identify",
+    "identity_in",
+    "keep_options",
     "load_averaged",
     "load_cross_fitted",
     "load_weights",
     "log_mean_softmax",
+    "parameters_digest",
+    "put_identity",
+    "read_weights",
 ]

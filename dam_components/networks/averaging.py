@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -97,7 +98,10 @@ class MeanEnsemble(nn.Module):
 
 
 def load_averaged(
-    network: nn.Module, weights: str | Path | Sequence[str | Path], flip_axes: Sequence[int] = ()
+    network: nn.Module,
+    weights: str | Path | Sequence[str | Path],
+    flip_axes: Sequence[int] = (),
+    label_names: Mapping[Any, str] | None = None,
 ) -> nn.Module:
     """S with its weights; with several files of weights their :class:`MeanEnsemble`; with axes its
     :class:`FlipAverage`. With one file and no axes, the network itself.
@@ -106,15 +110,17 @@ def load_averaged(
         network: S, as the configuration defines it.
         weights: a file, or several of the same architecture.
         flip_axes: axes along which to flip.
+        label_names: name of each class that is expected, as in :func:`load_weights`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: on a file of another architecture, the same file twice, no file at all, or a wrong axis.
+        ValueError: on a file of another architecture or other classes, the same file twice, no file at
+            all, or a wrong axis.
     """
     files = [weights] if isinstance(weights, (str, Path)) else list(weights)
     if not files or len(set(map(str, files))) < len(files):
         raise ValueError(f"weights must name one file, or several different ones to average, got {files}")
-    networks = [load_weights(deepcopy(network), file) for file in files[1:]]
-    first = load_weights(network, files[0])
+    networks = [load_weights(deepcopy(network), file, label_names) for file in files[1:]]
+    first = load_weights(network, files[0], label_names)
     averaged = MeanEnsemble([first, *networks]) if networks else first
     return FlipAverage(averaged, flip_axes) if flip_axes else averaged

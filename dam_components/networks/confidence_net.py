@@ -11,10 +11,12 @@ from torch import nn
 
 from dam_components.networks.blocks import check_strides, init_xavier
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
+from dam_components.networks.identity import keep_options
 
 __all__ = ["ConfidenceNet"]
 
 
+@keep_options
 class ConfidenceNet(ConfidenceTrunk):
     """Confidence network (D): M = sigmoid(D(P̂ ∪ X)), Eq. 12. A UNet with one convolution a stage and half of S's
     feature maps.

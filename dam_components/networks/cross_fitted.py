@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -54,15 +55,18 @@ class CrossFitted(nn.Module):
         return torch.stack([logits for logits in outputs if logits is not None])
 
 
-def load_cross_fitted(network: nn.Module, files: Sequence[str | Path]) -> CrossFitted:
+def load_cross_fitted(
+    network: nn.Module, files: Sequence[str | Path], label_names: Mapping[Any, str] | None = None
+) -> CrossFitted:
     """The networks of ``CrossFitted`` from their weights.
 
     Args:
         network: S, whose architecture they all have; it stays as it is.
         files: a ``state_dict`` for each part, in the order of the parts.
+        label_names: name of each class that is expected, as in :func:`load_weights`.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: without files, or as :func:`load_weights` does.
     """
-    return CrossFitted(load_weights(copy.deepcopy(network), file) for file in files)
+    return CrossFitted(load_weights(copy.deepcopy(network), file, label_names) for file in files)

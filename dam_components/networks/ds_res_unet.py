@@ -9,10 +9,12 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from dam_components.networks.blocks import SupervisedHeads, check_strides, conv_module, init_xavier, resize_to
+from dam_components.networks.identity import keep_options
 
 __all__ = ["DSResUNet"]
 
 
+@keep_options
 class DSResUNet(nn.Module):
     """UNet with mixed residual connections and deep supervision (Yu et al., "Volumetric ConvNets with Mixed Residual
     Connections", AAAI 2017): short residual connections inside every stage, long ones that *add* the skip to the

@@ -15,10 +15,12 @@ from dam_components.networks.blocks import (
     conv_module,
     init_xavier,
 )
+from dam_components.networks.identity import keep_options
 
 __all__ = ["EnhancedUNet"]
 
 
+@keep_options
 class EnhancedUNet(nn.Module):
     """Enhanced UNet (S): a UNet with residual modules, dilated residual modules at the smallest feature maps,
     transformation modules in the long skips, channel attention on the concatenated features, and deep supervision at

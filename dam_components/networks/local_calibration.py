@@ -11,10 +11,12 @@ from torch import nn
 from dam_components.networks.blocks import check_strides, init_xavier, resize_to, smooth
 from dam_components.networks.confidence_net import finite_logit, padding_as_background, scaled_logarithms
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
+from dam_components.networks.identity import keep_options
 
 __all__ = ["LocalCalibrationNet"]
 
 
+@keep_options
 class LocalCalibrationNet(ConfidenceTrunk):
     r"""Confidence network (D) that corrects S's own confidence voxel by voxel.
 

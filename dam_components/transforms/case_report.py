@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Hashable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from monai.config import KeysCollection
 from monai.data import FolderLayout, MetaTensor
 from monai.transforms import MapTransform
 
-from dam_components.atomic_files import digest_of
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.predicted_class import predict_class
+from dam_components.transforms.case_networks import describe_networks, fitting_calibration
 from dam_components.transforms.write_report import write_report
 
 __all__ = ["CaseReportd", "case_quality"]
@@ -108,8 +108,12 @@ class CaseReportd(MapTransform):
     else in the data changes.
 
     ``data["result"]``, made if absent, gets flat scalars, which MONAI Label returns as the result's parameters:
-    ``predicted_mean_dice``, ``review``, ``review_reasons`` (one string) and for each class
+    ``predicted_mean_dice``, ``calibrated``, ``review``, ``review_reasons`` (one string) and for each class
     ``<name>_volume_ml``, ``<name>_predicted_dice`` and so on, blanks in names as underscores.
+
+    Where the weights are named, the report also holds ``networks``, the digests of their parameters, and in any case
+    ``package``, this package's version, and ``remarks``: sentences that a reader must know, one string in the result: a
+    calibration of other weights that was not used, a D that was trained for another S.
 
     The file holds the same with ``case``, ``image`` and ``spacing_mm``; the folder and the case's name are those of
     ``SaveImaged``. It is left out without an ``output_dir``, and for data with ``server_key``: MONAI Label puts
@@ -121,10 +125,9 @@ class CaseReportd(MapTransform):
         confidence_key: M, ``(1, ...)``.
         image_key: the image, whose metadata name its file.
         output_dir: where reports go; ``None``: nowhere.
-        calibration: a ``DiceCalibration`` or the file of one. Where there is no such file the predicted Dice stays
-            raw, without interval, and the log says so.
-        weights: files of S's weights (one, or several that are averaged) and of D's; where the calibration is of
-            others, the log says so.
+        calibration: a ``DiceCalibration`` or the file of one. Where there is no such file, or it is of other weights or
+            classes, the predicted Dice stays raw, without interval, and log and ``remarks`` say so.
+        weights: files of S's weights (one, or several that are averaged) and of D's.
         review_below: see :func:`case_quality`.
         band_mm: see :func:`case_quality`.
         server_key: data with this key are a server's; ``None``: files always.
@@ -171,33 +174,23 @@ class CaseReportd(MapTransform):
         self.band_mm = band_mm
         self.server_key = server_key
         self.report_key = report_key
+        self.networks, self.remarks = (None, []) if weights is None else describe_networks(weights)
         if isinstance(calibration, (str, os.PathLike)):
-            calibration = self.read_calibration(Path(calibration), weights)
+            calibration, remarks = fitting_calibration(Path(calibration), self.label_names, self.networks)
+            self.remarks = [*self.remarks, *remarks]
         self.calibration = calibration
-
-    def read_calibration(self, path: Path, weights: Sequence[str | Sequence[str]] | None) -> DiceCalibration | None:
-        """The calibration in the file, or ``None`` and a line in the log where there is no file."""
-        if path.exists():
-            calibration = DiceCalibration.load(path, len(self.label_names))
-            if weights is not None and calibration.networks not in ("", digest_of(weights)):
-                logging.getLogger(__name__).warning(
-                    "%s is of other weights than these: until you run calibrate again, take predicted Dice and its "
-                    "intervals as rough",
-                    path,
-                )
-            return calibration
-        logging.getLogger(__name__).warning("no calibration %s: the predicted Dice is raw and has no interval", path)
-        return None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
             quality, spacing_mm = self.quality(result[key], result[self.confidence_key])
+            quality["remarks"] = self.remarks
             result["result"] = {**result.get("result", {}), **flat(quality)}
             served = self.server_key is not None and self.server_key in result
             if self.output_dir is not None and not served:
                 target, source = case_file(result[self.image_key], self.output_dir, "report", ".json")
                 report = {"case": target.parent.name, "image": source, "spacing_mm": spacing_mm, **quality}
+                report |= {"package": package_version()} | ({"networks": self.networks} if self.networks else {})
                 if self.report_key is None:
                     write_report(target, report)
                 else:
@@ -232,10 +225,25 @@ def flat(quality: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "predicted_mean_dice": quality["predicted_mean_dice"],
+        "calibrated": quality["calibrated"],
+        "remarks": "; ".join(quality["remarks"]),
         "review": quality["review"],
         "review_reasons": "; ".join(quality["reasons"]),
         **scalars,
     }
+
+
+def package_version() -> str:
+    """The version of the installed package; "unknown" where it only lies on the path.
+
+    Example:
+        >>> isinstance(package_version(), str)
+        True
+    """
+    try:
+        return metadata.version("dam-components")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, extension: str) -> tuple[Path, str]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from monai.bundle import ConfigComponent, ConfigParser
 
-from dam_components.atomic_files import digest_of
 from dam_components.data import decathlon_split
 from dam_components.metrics import DiceCalibration
+from dam_components.networks import file_digests
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 FILES = sorted(file.relative_to(CONFIGS).as_posix() for file in CONFIGS.rglob("*.json"))
@@ -91,7 +91,7 @@ def test_training_and_inference_agree_on_networks_and_preprocessing():
 def test_the_shipped_calibration_is_of_the_shipped_weights():
     models = CONFIGS.parent / "models"
     calibration = DiceCalibration.load(models / "calibration.json", classes=2)
-    assert calibration.networks == digest_of([models / "model.pt", models / "model_confidence.pt"])
+    assert calibration.networks == tuple(file_digests([models / "model.pt", models / "model_confidence.pt"]))
 
 
 @pytest.mark.parametrize(("workers", "where"), [(0, "cuda:1"), (2, "cpu")])

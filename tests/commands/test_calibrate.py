@@ -10,12 +10,11 @@ import torch
 from scipy.special import expit, logit
 
 from dam_components import cli
-from dam_components.atomic_files import digest_of
 from dam_components.commands.calibration import calibrate
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence
 from dam_components.data import HARD_KINDS
 from dam_components.metrics import DiceCalibration
-from dam_components.networks import EnhancedUNet, LocalCalibrationNet
+from dam_components.networks import EnhancedUNet, LocalCalibrationNet, file_digests
 from dam_components.synthetic import write_pelvic_dataset
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
@@ -67,7 +66,8 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     cli.main(["calibrate", *(f"--{name}={value}" for name, value in options.items()), "--level", "0.8"])
     target = Path(setup["confidence_weights"]).with_name("calibration.json")
     calibration = DiceCalibration.load(target, 3)
-    assert calibration.networks == digest_of([setup["weights"], setup["confidence_weights"]])
+    assert calibration.networks == tuple(file_digests([setup["weights"], setup["confidence_weights"]]))
+    assert calibration.label_names == {"1": "bladder", "2": "prostate", "3": "rectum"}
     target.unlink()
     copies = 1 + 2 * len(KINDS)  # two severities
     # the clean copy counts as often as there are hard ones

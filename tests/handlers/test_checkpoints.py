@@ -1,7 +1,11 @@
 """What is written, what survives a failure while writing, and what a resumed run finds."""
 
 import os
+import signal
 import stat
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -140,7 +144,9 @@ def test_a_checkpoint_of_another_network_is_one_line(tmp_path):
     assert "\n" not in str(raised.value) and raised.value.__cause__ is None
 
 
-@pytest.mark.parametrize("damage", ["cut by a byte", "cut in half", "cut to 100 bytes", "empty", "zeros", "garbage"])
+@pytest.mark.parametrize(
+    "damage", ["cut by a byte", "cut in half", "cut to 100 bytes", "empty", "zeros", "garbage", "a bit flipped"]
+)
 def test_damaged_newest_checkpoint_is_skipped(tmp_path, damage):
     run_saved(tmp_path, 2)
     newest = tmp_path / "run_checkpoint_epoch=2.pt"
@@ -148,6 +154,11 @@ def test_damaged_newest_checkpoint_is_skipped(tmp_path, damage):
     if damage.startswith("cut") or damage == "empty":
         length = {"cut by a byte": size - 1, "cut in half": size // 2, "cut to 100 bytes": 100, "empty": 0}[damage]
         os.truncate(newest, length)
+    elif damage == "a bit flipped":  # in the weight itself, where the file's own checksum alone shows it
+        content, two = bytearray(newest.read_bytes()), struct.pack("<f", 2.0)
+        assert content.count(two) == 1
+        content[content.index(two) + 3] ^= 1
+        newest.write_bytes(content)
     else:
         newest.write_bytes({"zeros": b"\0", "garbage": b"garbage "}[damage] * 200)
     assert newest_checkpoint(tmp_path).name == "run_checkpoint_epoch=1.pt"
@@ -181,3 +192,21 @@ def test_a_new_run_in_a_used_folder_is_what_a_resume_finds(tmp_path):
     train(2)
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"run_checkpoint_epoch={i}.pt" for i in (1, 2)]
     assert newest_checkpoint(tmp_path).name == "run_checkpoint_epoch=2.pt"
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_no_other_file(tmp_path):
+    """SIGKILL, on a file system that knows files without a name; elsewhere the next run's start removes the file."""
+    code = """if True:
+        import sys, time, torch
+        from dam_components.atomic_files import whole_stream
+        with whole_stream(sys.argv[1] + "/model.pt") as stream:
+            torch.save(torch.zeros(1000), stream)
+            stream.flush()
+            print("writing", flush=True)
+            time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"writing\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    assert not list(tmp_path.iterdir())

@@ -6,13 +6,14 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from dam_components.handlers import BestSaver, FinalSaver
+from dam_components.networks import file_digests, identity_in, read_weights
 
 
-def run(folder, validate: bool, fail: bool = False, last: bool = False):
+def run(folder, validate: bool, fail: bool = False, last: bool = False, run_dir=None):
     """A training of one iteration that sets the weight to 2, validated first at weight 1."""
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 1.0)
-    best = BestSaver(str(folder), {"model": network}, "model.pt")
+    best = BestSaver(str(run_dir or folder), {"model": network}, "model.pt", {1: "organ"}, network)
     validator = Engine(lambda engine, batch: None)
     validator.state.key_metric_name = "score"
     validator.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: engine.state.metrics.update(score=0.5))
@@ -26,7 +27,9 @@ def run(folder, validate: bool, fail: bool = False, last: bool = False):
     trainer = Engine(step)
     if validate:
         trainer.add_event_handler(Events.STARTED, lambda: validator.run([0]))
-    FinalSaver(str(folder), {"model": network}, "model.pt", unless=None if last else best).attach(trainer)
+    FinalSaver(str(folder), {"model": network}, "model.pt", None if last else best, {1: "gland"}, network).attach(
+        trainer
+    )
     trainer.run([0])
 
 
@@ -53,3 +56,23 @@ def test_a_failed_training_leaves_no_network(tmp_path):
     with pytest.raises(RuntimeError, match="out of memory"):
         run(tmp_path, validate=False, fail=True)
     assert not (tmp_path / "model.pt").exists()
+
+
+def test_an_older_model_stays_until_the_training_is_over(tmp_path):
+    """And the best network comes with its identity from the folder of the run."""
+    (tmp_path / "model.pt").write_bytes(b"older")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, validate=True, fail=True, run_dir=tmp_path / "run")
+    assert (tmp_path / "model.pt").read_bytes() == b"older"
+    assert saved(tmp_path / "run") == 1
+    run(tmp_path, validate=True, run_dir=tmp_path / "run")
+    assert saved(tmp_path) == 1
+    identity = identity_in(read_weights(tmp_path / "model.pt"))
+    assert identity["label_names"] == {"1": "organ"} and identity["class"] == "Linear"
+    assert identity["made_for"] == file_digests(tmp_path / "model.pt")
+
+
+def test_the_last_network_knows_itself_too(tmp_path):
+    run(tmp_path, validate=False)
+    identity = identity_in(read_weights(tmp_path / "model.pt"))
+    assert identity["label_names"] == {"1": "gland"} and identity["made_for"] == file_digests(tmp_path / "model.pt")

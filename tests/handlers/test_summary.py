@@ -19,6 +19,7 @@ def write_report(folder, case, mean, review, classes=("gland",)):
         "calibrated": False,
         "review": review,
         "reasons": ["one", "two"] if review else [],
+        "remarks": ["D was trained for another S"] if review else [],
     }
     (folder / case).mkdir(exist_ok=True)
     (folder / case / f"{case}_report.json").write_text(json.dumps(report))
@@ -37,8 +38,9 @@ def test_what_needs_eyes_first_stands_first(tmp_path):
     assert path == tmp_path / "summary.csv"
     table = pd.read_csv(path)
     assert table["case"].tolist() == ["d", "e", "c", "b", "a"]
-    assert list(table)[:5] == ["case", "review", "predicted_mean_dice", "calibrated", "reasons"]
+    assert list(table)[:6] == ["case", "review", "predicted_mean_dice", "calibrated", "reasons", "remarks"]
     assert table["reasons"][0] == "one; two"
+    assert table["remarks"][0] == "D was trained for another S"
     assert table["gland predicted_dice"].tolist() == [0.6, 0.6, 0.95, 0.7, 0.9]
     assert table["gland predicted_dice_low"].isna().all()
     assert table["image"][0] == "/images/d.nii.gz"

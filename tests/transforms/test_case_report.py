@@ -9,8 +9,8 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks import one_hot
 
-from dam_components.atomic_files import digest_of, write_whole
 from dam_components.metrics import ClassCalibration, DiceCalibration
+from dam_components.networks import file_digests, identify, put_identity
 from dam_components.transforms import CaseReportd, case_quality
 
 NAMES = {"1": "left lobe", "2": "right"}
@@ -133,9 +133,9 @@ def test_the_file_and_the_result_say_the_same(tmp_path):
     result = out["result"]
     assert result.pop("kept") == 1
     assert result.pop("review_reasons") == "; ".join(report["reasons"])
-    assert {k: report[k] for k in ("review", "predicted_mean_dice")} == {
-        k: result.pop(k) for k in ("review", "predicted_mean_dice")
-    }
+    assert result.pop("remarks") == "; ".join(report["remarks"])
+    same = ("review", "predicted_mean_dice", "calibrated")
+    assert {k: report[k] for k in same} == {k: result.pop(k) for k in same}
     assert result == {
         f"{name.replace(' ', '_')}_{k}": v for name, row in report["classes"].items() for k, v in row.items()
     }
@@ -171,7 +171,7 @@ def test_calibration_from_a_file(tmp_path, caplog):
     file = tmp_path / "calibration.json"
     with caplog.at_level(logging.WARNING):
         report = CaseReportd("pred", NAMES, calibration=file)
-    assert "no calibration" in caplog.text
+    assert "there is no calibration" in caplog.text
     assert report(case())["result"]["right_predicted_dice_low"] is None
     calibration(2).save(file)
     assert CaseReportd("pred", NAMES, calibration=str(file))(case())["result"]["right_predicted_dice_low"] is not None
@@ -180,19 +180,76 @@ def test_calibration_from_a_file(tmp_path, caplog):
         CaseReportd("pred", NAMES, calibration=file)
 
 
+def save_network(file, seed, made_for=None):
+    torch.manual_seed(seed)
+    network = torch.nn.Conv2d(1, 1, 1)
+    state = network.state_dict()
+    put_identity(state, identify(network, NAMES, made_for))
+    torch.save(state, file)
+    return str(file)
+
+
 @pytest.mark.parametrize("several", [False, True])
-def test_a_calibration_of_other_weights_is_told(tmp_path, caplog, several):
-    files = [str(write_whole(tmp_path / f"{name}.pt", name)) for name in ("S", "S2", "D")]
-    s, d = (files[:2] if several else files[0]), files[2]
-    used = [*files] if several else [s, d]
-    replace(calibration(2), networks=digest_of(used)).save(tmp_path / "calibration.json")
+def test_a_calibration_of_other_weights_is_not_applied(tmp_path, caplog, several):
+    s, s2, d = (save_network(tmp_path / f"{name}.pt", i) for i, name in enumerate(("S", "S2", "D")))
+    weights = [[s, s2] if several else s, d]
+    used = tuple(file_digests([s, s2, d] if several else [s, d]))
+    replace(calibration(2), networks=used).save(tmp_path / "calibration.json")
+
+    def report():
+        part = CaseReportd(
+            "pred", NAMES, output_dir=tmp_path, calibration=tmp_path / "calibration.json", weights=weights
+        )
+        return part(case())["result"], json.loads((tmp_path / "p7" / "p7_report.json").read_text())
+
+    result, written = report()
+    assert result["calibrated"] and written["calibrated"] and result["remarks"] == "" and written["remarks"] == []
+    assert written["networks"] == {"S": [*used[:-1]], "D": used[-1]} and written["package"]
+    assert not caplog.text
+    save_network(d, seed=7)
     with caplog.at_level(logging.WARNING):
-        CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=[s, d])
-        assert not caplog.text
-        write_whole(d, "D trained anew")
-        report = CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=[s, d])
-    assert "calibration.json is of other weights than these: until you run calibrate again" in caplog.text
-    assert report(case())["result"]["right_predicted_dice_low"] is not None
+        result, written = report()
+    (remark,) = written["remarks"]
+    assert result["remarks"] == remark and remark in caplog.text
+    assert f"calibration.json is of the weights {', '.join(used)}, not of {used[0]}" in remark
+    assert "predicted Dice is raw and has no interval until you run calibrate for these" in remark
+    assert result["calibrated"] is written["calibrated"] is False
+    assert result["right_predicted_dice_low"] is None
+    raw = CaseReportd("pred", NAMES)(case())["result"]
+    assert result["right_predicted_dice"] == raw["right_predicted_dice"]
+
+
+def test_a_calibration_of_other_weights_may_be_of_other_classes(tmp_path):
+    """Else a new task could not be run in the folder of an old one."""
+    weights = [save_network(tmp_path / "S.pt", 0), save_network(tmp_path / "D.pt", 1)]
+    replace(calibration(1), networks=("0123456789abcdef",)).save(tmp_path / "calibration.json")
+    part = CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=weights)
+    assert part(case())["result"]["calibrated"] is False
+
+
+def test_a_calibration_of_renamed_classes_is_not_applied(tmp_path):
+    weights = [save_network(tmp_path / "S.pt", 0), save_network(tmp_path / "D.pt", 1)]
+    of_these = replace(calibration(2), networks=tuple(file_digests(weights)))
+    replace(of_these, label_names={"1": "left lobe", "2": "liver"}).save(tmp_path / "calibration.json")
+    result = CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=weights)(case())["result"]
+    assert result["calibrated"] is False
+    assert "is of the classes left lobe, liver, not of left lobe, right" in result["remarks"]
+
+
+def test_a_calibration_that_does_not_say_whose_it_is_is_used_with_a_warning(tmp_path, caplog):
+    weights = [save_network(tmp_path / "S.pt", 0), save_network(tmp_path / "D.pt", 1)]
+    calibration(2).save(tmp_path / "calibration.json")
+    part = CaseReportd("pred", NAMES, calibration=tmp_path / "calibration.json", weights=weights)
+    assert part(case())["result"]["calibrated"] is True
+    assert "calibration.json does not say of which weights it is" in caplog.text
+
+
+def test_d_behind_another_s_is_told(tmp_path):
+    s, other = save_network(tmp_path / "S.pt", 0), save_network(tmp_path / "other.pt", 1)
+    d = save_network(tmp_path / "D.pt", 2, file_digests(s))
+    assert CaseReportd("pred", NAMES, weights=[s, d])(case())["result"]["remarks"] == ""
+    remark = f"D ({file_digests(d)[0]}) was trained for another S ({file_digests(s)[0]})"
+    assert CaseReportd("pred", NAMES, weights=[other, d])(case())["result"]["remarks"] == remark
 
 
 def test_passes_data_without_a_prediction_on_if_allowed():
