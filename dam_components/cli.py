@@ -15,6 +15,7 @@ COMMANDS = {
     "calibrate": "dam_components.commands.calibration:calibrate",
     "demo": "dam_components.commands.demonstration:demo",
     "new_bundle": "dam_components.commands.planning:new_bundle",
+    "review": "dam_components.commands.reviewing:review",
     "synthesize": "dam_components.commands.synthesis:synthesize",
 }
 

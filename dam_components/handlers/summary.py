@@ -1,8 +1,7 @@
-"""One table over all cases' reports, those that need eyes first at the top."""
+"""One table and one page over all cases' reports, those that need eyes first at the top."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ import pandas as pd
 from ignite.engine import Engine, Events
 
 from dam_components.atomic_files import write_whole
+from dam_components.data.case_reports import find_reports, read_reports
+from dam_components.handlers.review_page import review_page
 
 __all__ = ["ReportSummary", "write_summary"]
 
@@ -20,51 +21,35 @@ logger = logging.getLogger(__name__)
 
 
 def write_summary(output_dir: str | os.PathLike) -> Path | None:
-    """Writes ``<output_dir>/summary.csv`` from every ``<output_dir>/<case>/<case>_report.json``.
+    """Writes ``<output_dir>/summary.csv`` and ``index.html`` from every ``<output_dir>/<case>/<case>_report.json``.
 
-    One row a case, flagged ones first, then by rising predicted mean Dice, then by name; a class is the columns
-    ``<name> volume_ml`` and so on, empty where a report has none. Reports of earlier runs count too, so a run over part
-    of the cases leaves the table complete. A report that cannot be read is left out and named in the log.
+    In the table, one row a case, flagged ones first, then by rising predicted mean Dice, then by name; a class is the
+    columns ``<name> volume_ml`` and so on, empty where a report has none. The page shows the same cases in the same
+    order with their review pictures (:func:`~dam_components.handlers.review_page.review_page`). Reports of earlier
+    runs count too, so a run over part of the cases leaves both complete. A report that cannot be read is left out and
+    named in the log.
 
     Several processes may do this at once in one folder. Whichever ends last has written every report that was there:
     a table that another process may have completed in the meantime is written again.
 
     Returns:
-        The file, or ``None`` if there is no report.
+        The table's file, or ``None`` if there is no report.
     """
     folder = Path(output_dir)
     while True:
-        reports = _reports(folder)
-        path = _write(folder, list(reports))
-        if _reports(folder) == reports:
+        files = find_reports(folder)
+        path = _write(folder, read_reports(files))
+        if find_reports(folder) == files:
             return path
 
 
-def _reports(folder: Path) -> dict[Path, int]:
-    """The reports in the folder, and when each was written."""
-    found = {}
-    for path in sorted(folder.glob("*/*_report.json")):
-        if path.name == f"{path.parent.name}_report.json":
-            try:
-                found[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:  # its case is done anew this moment
-                continue
-    return found
-
-
-def _write(folder: Path, reports: list[Path]) -> Path | None:
-    rows = []
-    for path in reports:
-        try:
-            rows.append(_row(json.loads(path.read_text(encoding="utf-8"))))
-        except FileNotFoundError:
-            continue
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.error("left out of the summary: %s is no report (%s)", path, error)
-    if not rows:
+def _write(folder: Path, reports: list[dict[str, Any]]) -> Path | None:
+    if not reports:
         return None
-    table = pd.DataFrame(rows).sort_values(["review", "predicted_mean_dice", "case"], ascending=[False, True, True])
-    return write_whole(folder / "summary.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_whole(folder / "index.html", review_page(folder, reports))
+    return write_whole(
+        folder / "summary.csv", pd.DataFrame(map(_row, reports)).to_csv(index=False, lineterminator="\n")
+    )
 
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,4 +79,10 @@ class ReportSummary:
         path = write_summary(self.output_dir)
         if path is not None:
             flags = pd.read_csv(path)["review"]
-            logger.info("%d of %d cases are flagged for review: %s", int(flags.sum()), len(flags), path)
+            logger.info(
+                "%d of %d cases are flagged for review: %s, with pictures %s",
+                int(flags.sum()),
+                len(flags),
+                path,
+                path.with_name("index.html"),
+            )

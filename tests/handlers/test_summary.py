@@ -44,7 +44,7 @@ def test_what_needs_eyes_first_stands_first(tmp_path):
     assert table["gland predicted_dice"].tolist() == [0.6, 0.6, 0.95, 0.7, 0.9]
     assert table["gland predicted_dice_low"].isna().all()
     assert table["image"][0] == "/images/d.nii.gz"
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "c", "d", "e", "summary.csv"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "c", "d", "e", "index.html", "summary.csv"]
 
 
 def test_a_later_run_over_part_of_the_cases_keeps_the_others(tmp_path):
@@ -95,4 +95,4 @@ def test_a_report_that_comes_while_the_table_is_written_is_in_it(tmp_path, monke
 
     monkeypatch.setattr(os, "replace", other_rank_ends_in_between)
     assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a"]
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "summary.csv"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "index.html", "summary.csv"]
