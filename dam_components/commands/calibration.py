@@ -85,7 +85,7 @@ def calibrate(
         remedy = "raise --limit" if count < len(dataset) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
     segmenter, confidence, device = load_models(parser)
-    scores = make_scores(["D"], segmenter, confidence)
+    scores = make_scores(["D"], confidence)
 
     cases: list[CaseEvidence] = []
     for item in study_cases(dataset, limit, "calibrate"):

@@ -137,7 +137,7 @@ class BundleLearner:
             case: gather_case(self._items[case], segmenter, {}, "clean", device=device, regions=()).true_dice.tolist()
             for case in self.test_cases
         }
-        doubts = make_scores([DOUBTS[name] for name in scores], segmenter, confidence)
+        doubts = make_scores([DOUBTS[name] for name in scores], confidence)
         predicted: dict[str, dict[str, float]] = {name: {} for name in scores}
         for case in unlabelled if scores else ():
             segmentation = self.segment(case, segmenter)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.confidence.case_evidence import CALIBRATED
-from dam_components.confidence.doubt_scores import SCORES
 from dam_components.confidence.trained_bundle import comma_words, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.metrics import DiceCalibration
 from dam_study.confidence.fold_study import CASE_SCORES, FoldStudy, check_folds
+from dam_study.confidence.rival_scores import ALL_SCORES
 from dam_study.confidence.study_files import describe_machine, shell_command, write_study
 
 __all__ = ["confidence"]
@@ -79,7 +79,7 @@ def confidence(
     ]
     asked = {name: value for name, value in locals().items() if name != "spoilers"}
     overlays, members = comma_words(config_overlay), comma_words(ensemble)
-    names = [n for n in SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
+    names = [n for n in ALL_SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
     names = list(dict.fromkeys(names))  # D once
     axes = [int(axis) for axis in comma_words(flip_axes)]
     studies = [

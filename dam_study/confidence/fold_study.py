@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from dam_components.confidence.case_evidence import CaseEvidence, calibrate_case, gather_case
-from dam_components.confidence.doubt_scores import Segmenter, make_scores
+from dam_components.confidence.doubt_scores import SCORES, Segmenter, make_scores
 from dam_components.confidence.trained_bundle import (
     calibration_file,
     confidence_map,
@@ -25,6 +25,7 @@ from dam_components.data.hard_cases import HardCased
 from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.networks import load_weights
 from dam_components.predicted_class import predict_class
+from dam_study.confidence.rival_scores import check_names, make_rivals
 from dam_study.statistics import shared_errors
 
 __all__ = ["CASE_SCORES", "FoldStudy", "case_shared_errors", "check_folds", "validation_temperature"]
@@ -105,6 +106,7 @@ class FoldStudy:
         Raises:
             ValueError: if a score has no such name or cannot be made, or a section has no case.
         """
+        check_names(names, len(self.others))
         if "temperature" in names:
             cases = study_cases(
                 self._read("validation").get_parsed_content("validate#dataset"),
@@ -117,16 +119,9 @@ class FoldStudy:
         if "untrained" in names:
             drawn = self._read(self.section, confidence_network="$@confidence_network_def.to(@device)")
             untrained = confidence_map(drawn)
-        scores = make_scores(
-            names,
-            self.segmenter,
-            self.to_confidence,
-            self.temperature or 1.0,
-            self.others,
-            flip_axes,
-            seed=seed,
-            untrained=untrained,
-        )
+        own = make_scores([n for n in names if n in SCORES], self.to_confidence, self.temperature or 1.0, untrained)
+        own |= make_rivals(self.segmenter, self.others, flip_axes, seed=seed)
+        scores = {name: own[name] for name in names}
         cheap = {name: score for name, score in scores.items() if name in CASE_SCORES}
         gather = partial(gather_case, segmenter=self.segmenter, band_mm=band_mm, device=self.device)
         for item in study_cases(self.dataset, self.limit, f"confidence, fold {self.fold}"):

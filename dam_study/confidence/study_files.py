@@ -15,7 +15,6 @@ import torch
 
 from dam_components.atomic_files import write_whole
 from dam_components.confidence.case_evidence import CaseEvidence
-from dam_components.confidence.doubt_scores import SCORES
 from dam_components.confidence.evidence_curves import draw_curves
 from dam_components.confidence.evidence_table import (
     agreement_table,
@@ -26,6 +25,7 @@ from dam_components.confidence.evidence_table import (
     show_scores,
 )
 from dam_components.figures.pictures import save_figure
+from dam_study.confidence.rival_scores import ALL_SCORES
 
 __all__ = ["describe_machine", "shell_command", "write_study"]
 
@@ -102,7 +102,7 @@ def describe_machine(device: torch.device) -> str:
 def _report(facts: Mapping[str, str], table: pd.DataFrame, rows: pd.DataFrame, agreement: pd.DataFrame) -> str:
     rest = {name: fact for name, fact in facts.items() if name != "command"}
     parts = ["# Confidence study", f"```\n{facts['command']}\n```", "\n".join(f"- {k}: {v}" for k, v in rest.items())]
-    parts.append("\n".join(f"- `{name}`: {SCORES[name]}" for name in table["score"].unique()))
+    parts.append("\n".join(f"- `{name}`: {ALL_SCORES[name]}" for name in table["score"].unique()))
     for region, title in (("band", "Near the structures"), ("volume", "Over the whole volume")):
         parts += [f"## {title}", markdown_table(show_scores(table, region))]
     # each hard kind by class is in agreement.csv; here it would bury the rest

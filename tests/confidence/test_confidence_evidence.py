@@ -60,7 +60,7 @@ def make_item(seed=0, spacing=None):
 def gather(certain=30.0, names=("D", "softmax", "entropy"), kind="clean", cases=4, **options):
     segmenter = Segmenter(ShiftedBall(), SimpleInferer())
     confidence = ConfidenceMapd("pred", Truth(certain)).confidence
-    scores = make_scores(names, segmenter, confidence)
+    scores = make_scores(names, confidence)
     return [gather_case(make_item(seed), segmenter, scores, kind, **options) for seed in range(cases)]
 
 
@@ -102,7 +102,7 @@ def test_regions_and_dice_by_hand():
 def test_band_follows_its_width_and_the_spacing():
     def voxels(band_mm, spacing):
         segmenter = Segmenter(ShiftedBall(), SimpleInferer())
-        scores = make_scores(["softmax"], segmenter, lambda p, x: x)
+        scores = make_scores(["softmax"], lambda p, x: x)
         item = make_item(spacing=spacing)
         return gather_case(item, segmenter, scores, band_mm=band_mm).histograms["band", "softmax"].sum()
 
@@ -117,7 +117,7 @@ def test_an_empty_label_and_call_give_dice_one():
 
     item = make_item() | {"label": torch.zeros(1, *SHAPE)}
     segmenter = Segmenter(Nothing(), SimpleInferer())
-    case = gather_case(item, segmenter, make_scores(["D"], segmenter, lambda p, x: torch.ones_like(x)))
+    case = gather_case(item, segmenter, make_scores(["D"], lambda p, x: torch.ones_like(x)))
     assert case.true_dice.tolist() == [1] and case.predicted_dice["D"].tolist() == [1]
     assert case.histograms["band", "D"].sum() == 0
     rows = case_rows([case], ["ball"], ["D"])

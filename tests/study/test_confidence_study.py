@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.inferers import SimpleInferer
 
-from dam_components.confidence.doubt_scores import SCORES, Segmenter
+from dam_components.confidence.doubt_scores import Segmenter
 from dam_components.confidence.trained_bundle import named_entries, read_bundle
 from dam_components.data import HARD_KINDS
 from dam_components.metrics import ClassCalibration, DiceCalibration
@@ -16,6 +16,7 @@ from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.synthetic import write_pelvic_dataset
 from dam_study.commands.confidence_study import confidence, shared_words
 from dam_study.confidence.fold_study import case_shared_errors, validation_temperature
+from dam_study.confidence.rival_scores import ALL_SCORES
 from dam_study.confidence.study_files import shell_command
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
@@ -77,7 +78,9 @@ def test_command_writes_its_files(study, tmp_path, capsys):
     page = (tmp_path / "confidence.md").read_text()
     assert "wrong voxels are called the same by every network of the ensemble" in page
     table = pd.read_csv(tmp_path / "confidence.csv")
-    assert [*zip(table["region"], table["score"], strict=True)] == [(r, s) for r in ("band", "volume") for s in SCORES]
+    assert [*zip(table["region"], table["score"], strict=True)] == [
+        (r, s) for r in ("band", "volume") for s in ALL_SCORES
+    ]
     for measure in ("auroc", "aupr", "aurc", "ece"):
         for part in (measure, f"{measure}_difference"):
             assert {part, f"{part}_low", f"{part}_high"} <= {*table.columns}
