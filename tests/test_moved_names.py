@@ -20,7 +20,7 @@ def old_names():
                 yield pytest.param(module, name, place, id=f"{module.__name__}.{name}")
 
 
-@pytest.mark.parametrize(("module", "name", "place"), old_names())
+@pytest.mark.parametrize(("module", "name", "place"), [*old_names()])
 def test_an_old_name_is_the_new_one(module, name, place):
     if name in ("Atlases", "MultiAtlasFusion", "Registration"):
         pytest.importorskip("SimpleITK")

@@ -6,15 +6,8 @@ Nothing here imports a network, a loss, a transform or a handler.
 from dam_components.metrics.calibration_bins import calibration_counts, pooled_calibration_error
 from dam_components.metrics.case_bootstrap import bootstrap_pooled, percentile_interval
 from dam_components.metrics.case_table import case_metrics, write_cases_csv
-from dam_components.metrics.confidence_quality import (
-    CaseAgreement,
-    aurc,
-    case_agreement,
-    error_aupr,
-    error_auroc,
-    expected_calibration_error,
-)
 from dam_components.metrics.connected_components import largest_piece
+from dam_components.metrics.dice_agreement import CaseAgreement, case_agreement
 from dam_components.metrics.dice_calibration import (
     ClassCalibration,
     DiceCalibration,
@@ -31,9 +24,8 @@ from dam_components.metrics.doubt import (
     temperature_doubt,
 )
 from dam_components.metrics.least_confident import case_confidence, least_confident_first
-from dam_components.metrics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
-from dam_components.metrics.score_histogram import ScoreHistogram, bootstrap_difference, logit_scale
+from dam_components.metrics.score_histogram import ScoreHistogram, logit_scale
 from dam_components.metrics.surface_band import error_band
 from dam_components.metrics.surroundings import structure_zone
 from dam_components.metrics.volume import (
@@ -45,17 +37,14 @@ from dam_components.moved_names import moved_names
 
 __all__ = [
     "REGIONS",
-    "TABLE_2_REFERENCE",
     "CaseAgreement",
     "ClassCalibration",
     "DiceCalibration",
     "ScoreHistogram",
     "absolute_volume_difference_percent",
     "apex_is_first",
-    "aurc",
     "axial_axis",
     "axial_thirds",
-    "bootstrap_difference",
     "bootstrap_pooled",
     "calibration_counts",
     "predicted_class_doubt",
@@ -64,21 +53,16 @@ __all__ = [
     "case_metrics",
     "conformal_quantile",
     "entropy_doubt",
-    "error_aupr",
-    "error_auroc",
     "error_band",
-    "expected_calibration_error",
     "fit_temperature",
     "fit_dice_map",
     "largest_piece",
     "min_cases",
     "least_confident_first",
     "logit_scale",
-    "metric_score",
     "percentile_interval",
     "pooled_calibration_error",
     "predicted_dice",
-    "promise12_score",
     "relative_volume_difference_percent",
     "softmax_doubt",
     "structure_zone",
@@ -92,5 +76,8 @@ __getattr__ = moved_names(
     {
         "called_doubt": "dam_components.metrics:predicted_class_doubt",
         "least_cases": "dam_components.metrics:min_cases",
+        "metric_score": "dam_study.statistics",
+        "promise12_score": "dam_study.statistics",
+        "TABLE_2_REFERENCE": "dam_study.statistics",
     },
 )

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 def calibration_counts(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> np.ndarray:
     """Voxels, sum of confidence and right voxels in bins of equal width over [0, 1].
 
-    Counts of several cases add up to those of all their voxels. Bins as in
-    :func:`~dam_components.metrics.expected_calibration_error`.
+    Counts of several cases add up to those of all their voxels. A value on an edge belongs to the upper bin, 1 to the
+    last (Guo et al. 2017).
 
     Args:
         confidence: probability that the segmentation is right, any shape.
@@ -45,7 +45,9 @@ def calibration_counts(confidence: ArrayLike, right: ArrayLike, bins: int = 15) 
 
 
 def pooled_calibration_error(counts: np.ndarray) -> float:
-    """Expected calibration error of :func:`calibration_counts`, of a case or a sum of cases; nan without a voxel.
+    r"""Expected calibration error of :func:`calibration_counts`, of a case or a sum of cases; nan without a voxel.
+
+    It is the mean gap between confidence and accuracy, :math:`\sum_b \frac{n_b}{N} |accuracy_b - confidence_b|`.
 
     Example:
         >>> round(pooled_calibration_error(calibration_counts([0.9] * 4, [True, True, True, False])), 6)

@@ -13,8 +13,7 @@ def bootstrap_pooled(
     """A statistic of all cases pooled, and of resamples of them.
 
     Cases are drawn with replacement. The draws depend on the number of cases and ``seed`` alone, so values of two maps
-    are paired: their difference is that of
-    :func:`~dam_components.metrics.bootstrap_difference`, and several maps share the work.
+    are paired: the difference of the two is that of the maps on the same drawn cases.
 
     Args:
         counts: counts of each case, cases first; those of several cases add up.

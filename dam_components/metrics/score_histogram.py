@@ -1,16 +1,14 @@
-"""Histograms of right and wrong voxels over doubt: pooled curves of many cases, and bootstraps over them, for cheap."""
+"""Histograms of right and wrong voxels over doubt: how well doubt finds errors, over many cases pooled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-from dam_components.metrics.confidence_quality import risk_coverage_area
+from scipy.special import digamma
 
 
 def logit_scale(doubt: np.ndarray, floor: float = 1e-8) -> np.ndarray:
@@ -103,95 +101,43 @@ class ScoreHistogram:
         return ScoreHistogram(self.right + other.right, self.wrong + other.wrong)
 
     def auroc(self) -> float:
-        """As :func:`~dam_components.metrics.error_auroc`; nan without a wrong or without a right voxel."""
+        """Chance that a wrong voxel has more doubt than a right one, ties counting half; nan without one of each."""
         pairs = float(self.right.sum()) * float(self.wrong.sum())
         below = np.cumsum(self.right) - self.right
         return float(self.wrong @ (below + self.right / 2) / pairs) if pairs else math.nan
 
     def aupr(self) -> float:
-        """As :func:`~dam_components.metrics.error_aupr`; nan without a wrong voxel."""
+        """Area under precision and recall of finding wrong voxels (average precision); nan without a wrong voxel."""
         found, taken = np.cumsum(self.wrong[::-1]), np.cumsum((self.right + self.wrong)[::-1])
         if not found[-1]:
             return math.nan
         return float(self.wrong[::-1] @ (found / np.maximum(taken, 1)) / found[-1])
 
     def aurc(self) -> float:
-        """As :func:`~dam_components.metrics.aurc`; nan without a voxel."""
+        """Area under the risk-coverage curve (Geifman and El-Yaniv 2017): low is good; nan without a voxel.
+
+        Voxels are taken in order of growing doubt. Risk is the share of wrong ones among those taken so far, and the
+        area its mean over all steps. Voxels of one bin are taken in the mean of all orders.
+        """
         return risk_coverage_area(self.right, self.wrong)
 
 
-class BootstrapDifference(NamedTuple):
-    """A statistic's difference and its 95 % interval."""
+def risk_coverage_area(right_counts: np.ndarray, wrong_counts: np.ndarray) -> float:
+    r"""AURC of voxels in groups of equal doubt, given in order of growing doubt.
 
-    difference: float
-    low: float
-    high: float
-
-
-def bootstrap_difference(
-    histograms_a: Sequence[ScoreHistogram],
-    histograms_b: Sequence[ScoreHistogram],
-    statistic: Callable[[ScoreHistogram], float],
-    resamples: int = 2000,
-    seed: int = 0,
-) -> BootstrapDifference:
-    """Difference of a pooled statistic between two maps on the same cases, with a bootstrap interval over cases.
-
-    Cases are drawn with replacement, the same ones for both maps; the interval runs from the 2.5th to the 97.5th
-    percentile of the resampled differences. Resamples where the statistic is nan (no wrong voxel drawn) are left out;
-    if all are, the interval is nan.
-
-    Args:
-        histograms_a: one histogram a case.
-        histograms_b: the other map's, cases in the same order.
-        statistic: of pooled voxels, for example ``ScoreHistogram.auroc``.
-        resamples: number of resamples.
-        seed: of the draws.
-
-    Returns:
-        Statistic of a minus statistic of b on all cases, and the interval's ends.
-
-    Raises:
-        ValueError: no case, another number of cases or bins, or ``resamples`` is not positive.
+    A group of :math:`n` voxels, :math:`e` of them wrong, that comes after :math:`N_0` voxels with :math:`E_0` wrong
+    adds :math:`\sum_{i=1}^n \frac{E_0 + i e / n}{N_0 + i} = e + (E_0 - N_0 e / n)(H_{N_0 + n} - H_{N_0})` to the sum
+    of risks, with harmonic numbers :math:`H_k = \psi(k + 1) + \gamma`.
 
     Example:
-        >>> wrong = np.array([False, False, True])
-        >>> a = [ScoreHistogram.from_scores([0.1, 0.2, 0.9], wrong)] * 5
-        >>> b = [ScoreHistogram.from_scores([0.5, 0.5, 0.5], wrong)] * 5
-        >>> tuple(bootstrap_difference(a, b, ScoreHistogram.auroc, resamples=10))
-        (0.5, 0.5, 0.5)
+        >>> risk_coverage_area(np.array([3, 1]), np.array([0, 4]))  # (4/5/4 + 8/5/5 + 12/5/6 + 16/5/7 + 20/5/8) / 8
+        0.23464285714285715
     """
-    if not histograms_a or len(histograms_a) != len(histograms_b):
-        raise ValueError(
-            "histograms_a and histograms_b must hold the same cases, at least one, "
-            f"got {len(histograms_a)} and {len(histograms_b)}."
-        )
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}.")
-    counts_a, counts_b = _stack(histograms_a), _stack(histograms_b)
-    cases = len(histograms_a)
-
-    def difference(weights: np.ndarray) -> float:
-        return statistic(_pool(counts_a, weights)) - statistic(_pool(counts_b, weights))
-
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(cases, np.full(cases, 1 / cases), size=resamples).astype(float)
-    differences = np.array([difference(weights) for weights in draws])
-    differences = differences[np.isfinite(differences)]
-    low, high = np.percentile(differences, [2.5, 97.5]) if differences.size else (math.nan, math.nan)
-    return BootstrapDifference(difference(np.ones(cases)), float(low), float(high))
-
-
-def _stack(histograms: Sequence[ScoreHistogram]) -> tuple[np.ndarray, np.ndarray]:
-    """Right and wrong counts, (cases, bins), without the bins that are empty in all cases."""
-    sizes = {histogram.right.size for histogram in histograms}
-    if len(sizes) > 1:
-        raise ValueError(f"histograms must have the same bins, got {sorted(sizes)}.")
-    right = np.stack([histogram.right for histogram in histograms]).astype(float)
-    wrong = np.stack([histogram.wrong for histogram in histograms]).astype(float)
-    used = (right + wrong).any(axis=0)
-    return right[:, used], wrong[:, used]
-
-
-def _pool(counts: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> ScoreHistogram:
-    return ScoreHistogram(weights @ counts[0], weights @ counts[1])
+    size = right_counts + wrong_counts
+    used = size > 0
+    size, wrong = size[used].astype(float), wrong_counts[used].astype(float)
+    if not size.size:
+        return math.nan
+    size_before, wrong_before = np.cumsum(size) - size, np.cumsum(wrong) - wrong
+    harmonic = digamma(size_before + size + 1) - digamma(size_before + 1)
+    return float((wrong + (wrong_before - size_before * wrong / size) * harmonic).sum() / size.sum())

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from dam_components.metrics import promise12_score
-from dam_components.metrics.promise12 import SCORED_REGIONS
 from dam_study.experiments.finished_cell import METRICS, FinishedCell
+from dam_study.statistics.promise12 import SCORED_REGIONS, promise12_score
 
 __all__ = ["MEAN", "case_values"]
 

@@ -1,5 +1,6 @@
-"""Intervals and tests over paired cases, and the errors that several networks share."""
+"""Intervals and tests over paired cases, the errors that several networks share, and the score of PROMISE12."""
 
 from dam_study.statistics.common_errors import shared_errors
+from dam_study.statistics.promise12 import TABLE_2_REFERENCE, metric_score, promise12_score
 
-__all__ = ["shared_errors"]
+__all__ = ["TABLE_2_REFERENCE", "metric_score", "promise12_score", "shared_errors"]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from dam_components.metrics import calibration_counts, expected_calibration_error, pooled_calibration_error
+from dam_components.metrics import calibration_counts, pooled_calibration_error
 
 
 def test_counts_of_cases_add_up_to_those_of_all_voxels():
@@ -11,7 +11,21 @@ def test_counts_of_cases_add_up_to_those_of_all_voxels():
     confidence, right = rng.random((2, 500)), rng.random((2, 500)) < 0.7
     together = calibration_counts(confidence, right)
     assert np.allclose(together, sum(calibration_counts(c, r) for c, r in zip(confidence, right, strict=True)))
-    assert pooled_calibration_error(together) == pytest.approx(expected_calibration_error(confidence, right))
+
+
+def test_calibrated_confidence_has_little_error():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(200_000)
+    right = rng.random(200_000) < confidence
+    assert pooled_calibration_error(calibration_counts(confidence, right)) < 0.01
+    assert pooled_calibration_error(calibration_counts(confidence**2, right)) > 0.1
+
+
+def test_error_by_hand():
+    confidence, right = [0.1, 0.3, 0.95, 0.95, 1.0], [False, True, True, False, True]
+    # lower bin: mean confidence 0.2, accuracy 1/2, two voxels; upper: 2.9/3 and 2/3, three voxels
+    error = pooled_calibration_error(calibration_counts(confidence, right, bins=2))
+    assert error == pytest.approx((2 * 0.3 + 3 * 0.9 / 3) / 5)
 
 
 def test_bins_matter():

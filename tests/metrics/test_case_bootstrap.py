@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dam_components.metrics import ScoreHistogram, bootstrap_difference, bootstrap_pooled, percentile_interval
+from dam_components.metrics import ScoreHistogram, bootstrap_pooled, percentile_interval
 
 
 def share(counts):
@@ -16,27 +16,39 @@ def test_first_value_is_of_all_cases_pooled():
     assert set(np.round(values[1:], 6)) <= {0.5, round(4 / 6, 6), 0.75}  # twice the first, one each, twice the second
 
 
-def test_difference_of_two_maps_is_that_of_bootstrap_difference():
-    rng = np.random.default_rng(1)
-    maps = []
-    for strength in (2.0, 0.5):
-        cases = []
-        for _ in range(6):
-            wrong = rng.random(200) < 0.2
-            score = 1 / (1 + np.exp(-(strength * wrong + rng.normal(size=200))))
-            cases.append(ScoreHistogram.from_scores(score, wrong, bins=64))
-        maps.append(cases)
-    expected = bootstrap_difference(*maps, ScoreHistogram.auroc, resamples=50, seed=3)
-    first, second = (
-        bootstrap_pooled(
-            np.stack([np.stack([case.right, case.wrong]) for case in cases]),
-            lambda counts: ScoreHistogram(*counts).auroc(),
-            resamples=50,
-            seed=3,
-        )
-        for cases in maps
-    )
-    assert percentile_interval(first - second) == pytest.approx(tuple(expected))
+def maps(noise):
+    """Histograms of 12 cases whose errors do not depend on ``noise``: maps of different quality on one segmentation."""
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        wrong = rng.random(500) < rng.uniform(0.05, 0.2)
+        doubt = 1 / (1 + np.exp(-rng.normal(2.0 * wrong - 3, noise)))
+        histogram = ScoreHistogram.from_scores(doubt, wrong, bins=256)
+        found.append([histogram.right, histogram.wrong])
+    return np.array(found)
+
+
+def auroc(counts):
+    return ScoreHistogram(*counts).auroc()
+
+
+def test_the_difference_of_two_maps_is_that_of_pooling_the_drawn_cases_one_by_one():
+    a, b = maps(1.0), maps(2.0)
+    found = percentile_interval(bootstrap_pooled(a, auroc, 50, seed=3) - bootstrap_pooled(b, auroc, 50, seed=3))
+    draws = np.random.default_rng(3).multinomial(12, np.full(12, 1 / 12), size=50)
+    differences = [auroc(np.repeat(a, draw, 0).sum(0)) - auroc(np.repeat(b, draw, 0).sum(0)) for draw in draws]
+    expected = (auroc(a.sum(0)) - auroc(b.sum(0)), *np.percentile(differences, [2.5, 97.5]))
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_better_map_is_found_and_draws_are_paired():
+    a, b, c = (bootstrap_pooled(maps(noise), auroc) for noise in (1.0, 2.0, 1.05))
+    difference, low, high = percentile_interval(a - b)
+    assert 0 < low < difference < high
+    assert percentile_interval(a - a) == (0, 0, 0)
+    _, low, high = percentile_interval(a - c)
+    _, low_unpaired, high_unpaired = percentile_interval(a - bootstrap_pooled(maps(1.05), auroc, seed=1))
+    assert high - low < 0.7 * (high_unpaired - low_unpaired) and len(c) == len(a)
 
 
 def test_seed_and_resamples_matter():

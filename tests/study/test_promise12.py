@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from dam_components.metrics import TABLE_2_REFERENCE, case_metrics, metric_score, promise12_score
-from dam_components.metrics.promise12 import PERFECT
+from dam_components.metrics import case_metrics
+from dam_study.statistics import TABLE_2_REFERENCE, metric_score, promise12_score
+from dam_study.statistics.promise12 import PERFECT
 
 # Table 2 of the paper: DSC, ASD, 95HD, aRVD, each for whole, base, apex; then the printed score.
 TABLE_2 = np.array(
