@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
-from monai.transforms import LoadImage
 
+from dam_components.data.image_files import volume_loader
 from dam_components.distributed import gather_from_ranks
 from dam_components.metrics import apex_is_first, axial_axis, case_metrics, write_cases_csv
 
@@ -50,7 +50,7 @@ class CaseMetrics:
         self.regions = regions
         self.label_key = label_key
         self.pred_key = pred_key
-        self.read = LoadImage(ensure_channel_first=True)
+        self.read = volume_loader(ensure_channel_first=True)
         self.cases: dict[str, list[dict[str, Any]]] = {}  # rows by label file
 
     def attach(self, engine: Engine) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from dam_components.losses.generalized_dice import check_labels
 from dam_components.moved_names import renamed_argument
 from dam_components.predicted_class import predict_class
+from dam_components.probabilities import check_probabilities, whole_labels
 
 __all__ = ["AdversarialLoss", "ConfidenceLoss", "adversarial_loss", "confidence_target", "near_structure"]
 
@@ -91,8 +92,8 @@ class ConfidenceLoss(nn.Module):
         judge_labels: the old name of ``label_weight``, until 0.3.0.
 
     Raises:
-        ValueError: on an unknown option or a negative weight; on labels outside 0..C-1; if D's logits on the labels are
-            required and missing.
+        ValueError: on an unknown option or a negative weight; on labels outside 0..C-1 or fractions; if P̂ is no
+            softmax's; if D's logits on the labels are required and missing.
 
     Example:
         >>> loss = ConfidenceLoss("correctness")
@@ -141,8 +142,9 @@ class ConfidenceLoss(nn.Module):
             labels: class indices, any numeric type.
             label_logits: D(P ∪ X); required where ``label_weight`` > 0.
         """
-        labels = labels.long()
+        labels = whole_labels(labels)
         probabilities = probabilities.detach()
+        check_probabilities(probabilities)
         check_labels(labels, probabilities.shape[1])
         weight = None
         if self.band is not None:

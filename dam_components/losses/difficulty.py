@@ -9,6 +9,7 @@ import torch
 from dam_components.losses.generalized_dice import RunningDice
 from dam_components.losses.hybrid import HybridLoss, finest_first, plain
 from dam_components.moved_names import renamed_argument
+from dam_components.probabilities import check_probabilities
 
 __all__ = ["DifficultyAwareHybridLoss", "difficulty_attention"]
 
@@ -133,6 +134,8 @@ class DifficultyAwareHybridLoss(HybridLoss):
                 shape = tuple(confidence.shape)
                 raise ValueError(f"confidence must have shape {expected}, one value a voxel, got {shape}")
             voxel = difficulty_attention(plain(confidence), self.beta, self.attention_floor, self.normalize)
+        if not self.softmax:
+            check_probabilities(finest)
         labels = self.labels(finest, target)
         loss = self.supervise(scales, labels, region, voxel)
         if self.training:

@@ -14,6 +14,8 @@ from dam_components.losses.generalized_dice import (
     generalized_dice_loss,
     generalized_dice_weights,
 )
+from dam_components.predicted_class import predict_class
+from dam_components.probabilities import check_one_hot, check_probabilities, whole_labels
 
 __all__ = ["HybridLoss"]
 
@@ -38,7 +40,8 @@ class HybridLoss(nn.Module):
         reduction: "mean" over voxels for Eq. 2 and over items for Eq. 1; "sum" over both, the paper's Eq. 2 as printed.
 
     Raises:
-        ValueError: on an unknown option; on a target of the wrong shape; on labels outside 0..C-1.
+        ValueError: on an unknown option; on a target of the wrong shape; on labels outside 0..C-1, fractions, or
+            one-hot labels that overlap or are soft; on an input that is no probabilities where ``softmax`` is False.
 
     Example:
         >>> loss = HybridLoss()
@@ -80,6 +83,8 @@ class HybridLoss(nn.Module):
 
     def forward(self, input: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
         scales = finest_first(input)
+        if not self.softmax:
+            check_probabilities(scales[0])
         return self.supervise(scales, self.labels(scales[0], target), None, None)
 
     def supervise(
@@ -113,9 +118,14 @@ class HybridLoss(nn.Module):
             raise ValueError(
                 f"target must have shape {expected} for an input of {tuple(logits.shape)}, got {tuple(target.shape)}"
             )
-        labels = target.long() if self.to_onehot_y else target.argmax(1, keepdim=True)
+        target = plain(target)
+        if self.to_onehot_y:
+            labels = whole_labels(target)
+        else:
+            check_one_hot(target)
+            labels = predict_class(target.to(torch.uint8))
         check_labels(labels, logits.shape[1])
-        return plain(labels)
+        return labels
 
     def at_scale(
         self,

@@ -10,6 +10,8 @@ from monai.inferers import Inferer, SimpleInferer
 from monai.transforms import MapTransform
 from torch import nn
 
+from dam_components.probabilities import check_probabilities
+
 __all__ = ["ConfidenceMapd"]
 
 
@@ -32,7 +34,8 @@ class ConfidenceMapd(MapTransform):
         allow_missing_keys: pass data without probabilities on untouched.
 
     Raises:
-        ValueError: if P̂ and the image differ in their spatial shape, or D was made for other channels.
+        ValueError: if P̂ is no softmax's, P̂ and the image differ in their spatial shape, or D gives no finite map (NaN
+            in its weights or in S's).
 
     Example:
         >>> from dam_components.networks import ConfidenceNet
@@ -81,10 +84,14 @@ class ConfidenceMapd(MapTransform):
                 f"probabilities {tuple(probabilities.shape)} and image {tuple(image.shape)} differ in their spatial "
                 "shape; run ConfidenceMapd before the inversion"
             )
+        check_probabilities(p)
+        p = p.to(torch.promote_types(p.dtype, torch.float32))  # D's own precision is amp's
         device = p.device if self.device is None else torch.device(self.device)
         network = self.network.to(device).eval()
         with torch.autocast(device.type, enabled=self.amp):
             map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
+        if not torch.isfinite(map_).all():
+            raise ValueError("D's confidence map holds NaN: D's weights are damaged; train it or fetch them again")
         map_ = map_[0] if single else map_
         if isinstance(image, MetaTensor):
             # the image's history is what Invertd undoes

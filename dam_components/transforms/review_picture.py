@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import LoadImage, MapTransform
+from monai.transforms import MapTransform
 
+from dam_components.data.image_files import volume_loader
 from dam_components.figures import draw_review, save_figure
 from dam_components.transforms.case_report import case_file
 
@@ -63,7 +64,7 @@ class ReviewPictured(MapTransform):
         self.count = count
         self.band_mm = band_mm
         self.server_key = server_key
-        self.read = LoadImage(ensure_channel_first=True)
+        self.read = volume_loader(ensure_channel_first=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         served = self.server_key is not None and self.server_key in data

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
-from monai.transforms import LoadImage
 
+from dam_components.data.image_files import volume_loader
 from dam_components.metrics import apex_is_first, axial_axis, axial_thirds
 from dam_study.handlers.difficulty_frames import write_arrays
 
@@ -55,7 +55,7 @@ class KeptSlices:
         self.file = file
         self.regions = regions
         self.cases = cases
-        self.read = LoadImage(ensure_channel_first=True)
+        self.read = volume_loader(ensure_channel_first=True)
         self.seen = 0
         self.arrays: dict[str, np.ndarray] = {}
 

@@ -116,11 +116,11 @@ def test_invertd_brings_it_back_to_the_image(tmp_path):
     data = before({"image": image})
     assert data["image"].shape[1:] != image.shape
     # a D that says how far to the right a voxel lies in RAS; the image's own x runs to the left
-    ramp = torch.linspace(-4, 4, data["image"].shape[1]).view(1, -1, 1, 1).expand(data["image"].shape).clone()
-    data["pred"] = torch.stack([ramp[0], torch.zeros_like(ramp[0])])
+    ramp = torch.linspace(0, 1, data["image"].shape[1]).view(1, -1, 1, 1).expand(data["image"].shape).clone()
+    data["pred"] = torch.stack([ramp[0], 1 - ramp[0]])
     D = Sum(3)
     with torch.no_grad():
-        D.conv.weight[0, 1:] = 0  # the first channel alone
+        D.conv.weight[0, :, 0, 0, 0] = torch.tensor([4.0, -4.0, 0.0])
     after = Compose(
         [
             ConfidenceMapd("pred", D),
