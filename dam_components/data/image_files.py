@@ -46,11 +46,11 @@ def check_image_file(path: str | os.PathLike) -> None:
         BadFile: a ``ValueError`` in one line: the file, what is wrong, what to do.
     """
     file = Path(path)
-    if not file.exists():
-        raise BadFile(file, "does not exist", "fetch it, or correct its name")
     if lacks_itk(file):
         what = "is a DICOM series" if file.is_dir() else f"is a {file.suffix} file"
-        raise BadFile(file, f"cannot be read: {what}, which MONAI reads with ITK", "pip install itk-io")
+        raise BadFile(file, f"{what}, which MONAI reads with ITK", "pip install itk-io")
+    if not file.exists():
+        raise BadFile(file, "does not exist", "fetch it, or correct its name")
     if file.is_dir():
         check_dicom_series(file)
     elif file.name.lower().endswith(NIFTI):

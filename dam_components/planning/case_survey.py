@@ -66,7 +66,7 @@ def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw:
     """The numbers of a case without fault."""
     shape, spacing = _in_ras(images[0])
     voxels = torch.cat([image.as_tensor() for image in images]).numpy()
-    classes = np.asarray(label[0])
+    classes = np.asarray(label[0]).round().astype(np.int64)
     values, counts = np.unique(classes, return_counts=True)
     return CaseSurvey(
         name=case.name,
@@ -75,7 +75,7 @@ def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw:
         shape=shape,
         spacing_mm=spacing,
         label_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True)},
-        largest_piece={int(v): _in_one_piece(classes == v) for v in values if v > 0},
+        largest_piece={int(v): _in_one_piece(classes == v) for v in values if v},
         inside=_draw(voxels, classes > 0, draw),
         outside=_draw(voxels, classes == 0, draw),
         content=hashlib.blake2b(voxels.tobytes() + repr(voxels.shape).encode(), digest_size=16).hexdigest(),

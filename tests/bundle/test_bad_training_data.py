@@ -52,9 +52,9 @@ BAD = {
         lambda file: rewrite(file, lambda array: array[:, :30]),
         r"has shape (32, 30, 16), its image",
     ),
-    "truncated image": (IMAGE, cut_short, "cut short or no image: fetch it again"),
-    "truncated label": (LABEL, cut_short, "cut short or no image: fetch it again"),
-    "empty image": (IMAGE, lambda file: file.write_bytes(b""), "cut short or no image: fetch it again"),
+    "truncated image": (IMAGE, cut_short, "cut short; fetch it again"),
+    "truncated label": (LABEL, cut_short, "cut short; fetch it again"),
+    "empty image": (IMAGE, lambda file: file.write_bytes(b""), "cut short; fetch it again"),
     "NaN in the image": (
         IMAGE,
         lambda file: rewrite(file, with_value((1, 2, 3), np.nan, np.float32)),

@@ -100,9 +100,14 @@ def faults(tmp_path, save, image, label):
             r"s.nii has shape \(7, 8, 6\), its image .* \(8, 8, 6\)",
         ),
         "affine": (good[0], save(tmp_path / "f.nii", label, shift=0.6), "f.nii lies up to 0.6 mm beside its image"),
+        "mirrored": (
+            good[0],
+            save(tmp_path / "m.nii", label, spacing=(-1, 1, 1)),
+            "m.nii is mirrored along axis 0 against its image",
+        ),
         "half": (good[0], save(tmp_path / "h.nii", label + 0.5), "h.nii holds the label 0.5: labels must be whole"),
         "negative": (good[0], save(tmp_path / "n.nii", label * -1.0), "n.nii holds the label -1: labels must be whole"),
-        "unreadable": (cut, good[1], r"cut.nii.gz cannot be read \(.*\): it is missing, cut short or no image"),
+        "unreadable": (cut, good[1], r"cut.nii.gz cannot be read \(.*\): it is cut short or no image"),
         "flat": (save(tmp_path / "2d.nii", image[..., 0]), good[1], "2d.nii has 2 dimensions: the bundle segments"),
         "channels": (
             good[0],
@@ -115,7 +120,7 @@ def faults(tmp_path, save, image, label):
 
 
 @pytest.mark.parametrize(
-    "fault", ["nan", "shape", "affine", "half", "negative", "unreadable", "flat", "channels", "placeless"]
+    "fault", ["nan", "shape", "affine", "mirrored", "half", "negative", "unreadable", "flat", "channels", "placeless"]
 )
 def test_faults(tmp_path, save, arrays, fault):
     image, label, line = faults(tmp_path, save, *arrays(0))[fault]
@@ -196,7 +201,7 @@ def test_two_dicom_series_in_one_folder_are_refused(tmp_path, arrays, case):
     series = write_dicom(tmp_path / "series", image)
     write_dicom(series, image, uid="1.2.4")
     _, findings = survey(CaseFiles("a", (series,), case.label))
-    assert f"error: {series} holds several DICOM series: give each a folder of its own" in findings
+    assert f"error: {series} holds 2 DICOM series: give each a folder of its own" in findings
 
 
 @pytest.mark.parametrize(("name", "what"), [("a.mhd", "is a .mhd file"), ("series", "is a DICOM series")])
