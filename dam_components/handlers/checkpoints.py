@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
@@ -152,8 +152,9 @@ class FinalSaver(CheckpointSaver):
 class RunSaver(CheckpointSaver):
     """Writes all that a run needs to go on, at the end of every epoch, as ``run_checkpoint_epoch=N.pt``; keeps two.
 
-    Attach it to the trainer, which is saved too, and after all other handlers: what one behind it does at the end of
-    the epoch (a scheduler's step) would be missing. Two, since the older file is removed before the newer is whole.
+    Attach it to the trainer, which is saved too. It saves after all other handlers, wherever it stands among them, so
+    that the file has what they do at the end of the epoch (a scheduler's step). It keeps two files, since the older
+    one is removed before the newer one is whole.
 
     Args:
         save_dir: folder.
@@ -173,7 +174,12 @@ class RunSaver(CheckpointSaver):
 
     def attach(self, engine: Engine) -> None:
         self.save_dict["trainer"] = engine
-        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self.attach_last)  # when all others are attached
+
+    def attach_last(self, engine: Engine) -> None:
+        """Once: an engine may run several times."""
+        if not engine.has_event_handler(self.interval_completed):
+            super().attach(engine)
 
 
 class RunLoader(CheckpointLoader):

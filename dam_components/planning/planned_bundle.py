@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +12,17 @@ from typing import Any
 
 from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.finding import Finding
+from dam_components.planning.config_text import config_text
 from dam_components.planning.data_report import report_json, report_markdown
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan import CtRange, Plan
 
-__all__ = ["COPIED", "config_text", "write_planned_bundle"]
+__all__ = ["COPIED", "write_planned_bundle"]
 
 COPIED = (  # overlays that hold nothing of a task
     "train_confidence.json",
-    "crossfit.json",
-    "cross_fitted.json",
+    "crossfit_part.json",
+    "crossfit_confidence.json",
     "evaluate.json",
     "multi_gpu_train.json",
     "multi_gpu_evaluate.json",
@@ -34,7 +34,10 @@ COPIED = (  # overlays that hold nothing of a task
 FLIPS = "flips.json"  # only where training flips
 CHANGED = ("train.json", "inference.json", "metadata.json")
 SHARED = ("spacing", "patch_size", "strides", "channels", "overlap", "largest_component")
-TRAINING = ("batch_size", "patches_per_case", "rotation", "epochs", "val_interval", "folds")
+TRAINING = (
+    *("batch_size", "patches_per_case", "rotation", "flip", "epochs", "val_interval", "folds", "keep_last"),
+    "cache_rate",
+)
 
 
 def write_planned_bundle(
@@ -73,9 +76,6 @@ def write_planned_bundle(
         put_in_inference(configs["inference.json"], dataset, fingerprint, plan)
         put_in_metadata(configs["metadata.json"], dataset, fingerprint, plan)
         texts = {f"configs/{name}": config_text(config) for name, config in configs.items()}
-        if plan.ct is not None:
-            name = "configs/train_confidence.json"
-            texts[name] = config_text(keep_ct_units(folder / name))
         if dataset.layout != "decathlon":
             (folder / "data").mkdir()
             texts["data/dataset.json"] = config_text(case_list(dataset, fingerprint))
@@ -88,27 +88,15 @@ def write_planned_bundle(
 
 
 def put_in_train(config: dict[str, Any], dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan) -> None:
-    """The values of the task's symbols, and what no symbol stands for: normalisation, flips, kept weights, cache."""
+    """The values of the task's symbols."""
     config["_task_"] = f"planned for {dataset.name}, see docs/data_report.md"
     _put_symbols(config, dataset, fingerprint, plan, (*SHARED, *TRAINING))
-    _put_normalization(config["train"]["preprocessing_transforms"], plan.ct)
-    if not plan.flip:
-        transforms = config["train"]["random_transforms"]
-        transforms[:] = [entry for entry in transforms if entry["_target_"] != "RandFlipd"]
-    if plan.keep_last:
-        for handler in config["train"]["handlers"]:
-            if handler["_target_"].endswith(".FinalSaver"):
-                handler["unless"] = None
-    if plan.cache_rate < 1:
-        for section in ("train", "validate"):
-            config[section]["dataset"]["cache_rate"] = plan.cache_rate
 
 
 def put_in_inference(config: dict[str, Any], dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan) -> None:
-    """The symbols that training and inference share, and the normalisation."""
+    """The symbols that training and inference share."""
     config["_task_"] = f"planned for {dataset.name}; as in train.json"
     _put_symbols(config, dataset, fingerprint, plan, SHARED)
-    _put_normalization(config["preprocessing"]["transforms"], plan.ct)
 
 
 def put_in_metadata(config: dict[str, Any], dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan) -> None:
@@ -141,14 +129,6 @@ def put_in_metadata(config: dict[str, Any], dataset: SourceDataset, fingerprint:
     pred["channel_def"] = labels
 
 
-def keep_ct_units(file: Path) -> dict[str, Any]:
-    """``train_confidence.json`` for CT: spoilt images keep their scale, and are not normalised again by themselves."""
-    config = json.loads(file.read_text(encoding="utf-8"))
-    spoiling = config["train#spoiling_transforms"]
-    spoiling[:] = [entry for entry in spoiling if entry["_target_"] != "NormalizeIntensityd"]
-    return dict(config)
-
-
 def case_list(dataset: SourceDataset, fingerprint: Fingerprint) -> dict[str, Any]:
     """The cases in the Decathlon's layout, by absolute paths: the bundle's own list where the dataset has none."""
     cases: list[dict[str, Any]] = []
@@ -164,23 +144,6 @@ def case_list(dataset: SourceDataset, fingerprint: Fingerprint) -> dict[str, Any
         "numTraining": len(cases),
         "training": cases,
     }
-
-
-def config_text(config: dict[str, Any]) -> str:
-    """JSON with lists of plain values on one line, as in the project's configurations. ASCII: MONAI reads
-    configurations in the machine's own encoding.
-
-    Example:
-        >>> print(config_text({"strides": [[2, 2, 1], 2]}), end="")
-        {
-            "strides": [[2, 2, 1], 2]
-        }
-    """
-    text = json.dumps(config, indent=4)
-    row = re.compile(r'\[\n\s+((?:[^\[\]{}"\n]|\[[^\[\]{}"\n]*\]|"[^"\\\n]{0,40}"|,\n\s+)*?)\n\s+\]')
-    while (shorter := row.sub(lambda found: f"[{re.sub(chr(10) + ' +', ' ', found[1])}]", text)) != text:
-        text = shorter
-    return text + "\n"
 
 
 def readme(target: Path, dataset: SourceDataset, fingerprint: Fingerprint) -> str:
@@ -206,10 +169,11 @@ calibrated:
 ```sh
 for part in 0 1 2; do
     python -m monai.bundle run --leave_out $part --seed $((part + 1)) \\
-        --config_file "['{target.name}/configs/train.json','{target.name}/configs/crossfit.json']"
+        --config_file "['{target.name}/configs/train.json','{target.name}/configs/crossfit_part.json']"
 done
 python -m monai.bundle run --config_file \\
-    "['{target.name}/configs/train.json','{target.name}/configs/train_confidence.json','{target.name}/configs/cross_fitted.json']"
+    "['{target.name}/configs/train.json','{target.name}/configs/train_confidence.json',\
+'{target.name}/configs/crossfit_confidence.json']"
 python -m dam_components calibrate --bundle {target.name}
 python -m dam_study confidence --bundle {target.name}
 ```
@@ -231,13 +195,13 @@ def _put_symbols(
     config["label_names"] = fingerprint.label_names
     values = plan.as_json()
     config.update({name: values[name] for name in names})
+    if plan.ct is not None:
+        config["intensity"] = ct_scale(plan.ct)
 
 
-def _put_normalization(transforms: list[dict[str, Any]], ct: CtRange | None) -> None:
-    if ct is None:
-        return
-    place = next(i for i, entry in enumerate(transforms) if entry["_target_"] == "NormalizeIntensityd")
-    transforms[place] = {
+def ct_scale(ct: CtRange) -> dict[str, Any]:
+    """The transform that cuts CT numbers, and normalises them by the structures' mean and deviation."""
+    return {
         "_target_": "ScaleIntensityRanged",
         "_desc_": f"cut at {ct.low:g} and {ct.high:g}, minus the mean {ct.mean:g}, over the deviation {ct.sd:g}",
         "keys": "image",

@@ -23,7 +23,7 @@ NO_SETTING = (
     "seed",
     "weights",
 )
-COMMENTS = ("_desc_", "_meta_", "_on_")
+COMMENTS = ("_desc_", "_meta_", "_on_")  # the last in cells of 0.1.0
 SHARED = ("protocol", "epochs", "folds")  # of all systems of a table, where they have such an entry
 
 

@@ -68,8 +68,10 @@ def plan_cell(
         FileNotFoundError: without the dataset.
     """
     configs = bundle_folder(bundle) / "configs"
-    chain = [configs / "tasks" / f"{_known('data', data, configs / 'tasks')}.json"]
-    chain += _chain(configs / "experiments", _known("system", system, configs / "experiments"))
+    chain = [
+        configs / "tasks" / f"{_known('data', data, configs / 'tasks')}.json",
+        configs / "experiments" / f"{_known('system', system, configs / 'experiments')}.json",
+    ]
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     train = [configs / "train.json", *chain]
@@ -122,9 +124,10 @@ def plan_cell(
         "hash": name,
         "entries": settled,
     }
-    record = [configs / "record_train.json", configs / "record_evaluate.json"]
-    # before the overlays, which may change what is recorded
-    return PlannedCell(folder, [train[0], record[0], *chain], [*evaluate, record[1]], setup, settings)
+    own = Path(__file__).parent
+    return PlannedCell(
+        folder, [*train, own / "record_train.json"], [*evaluate, own / "record_evaluate.json"], setup, settings
+    )
 
 
 def _known(what: str, name: str, folder: Path) -> str:
@@ -132,13 +135,6 @@ def _known(what: str, name: str, folder: Path) -> str:
     if name not in names:
         raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}: each is a file of {folder}")
     return name
-
-
-def _chain(folder: Path, system: str) -> list[Path]:
-    """The system's overlay behind the one that its ``_on_`` names, and so on."""
-    file = folder / f"{system}.json"
-    below = json.loads(file.read_text(encoding="utf-8")).get("_on_")
-    return ([] if below is None else _chain(folder, below.removesuffix(".json"))) + [file]
 
 
 def _merged(files: list[Path], changes: Mapping[str, Any] | None = None) -> ConfigParser:
@@ -150,13 +146,17 @@ def _merged(files: list[Path], changes: Mapping[str, Any] | None = None) -> Conf
 
 def _plain(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Without places and comments, which change no result."""
-    left_out = (*PLACES, "bundle_root", "difficulty_frames", "_meta_", "_desc_", "_on_", "_task_", "_paper_", "_run_")
-    return {name: _uncommented(value) for name, value in entries.items() if name not in left_out}
+    left_out = (*PLACES, "bundle_root", "difficulty_frames")
+    return {
+        name: _uncommented(value)
+        for name, value in entries.items()
+        if name not in left_out and not name.startswith("_")  # comments, and MONAI's _meta_
+    }
 
 
 def _uncommented(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _uncommented(item) for key, item in value.items() if key not in ("_desc_", "_on_")}
+        return {key: _uncommented(item) for key, item in value.items() if key != "_desc_"}
     return [_uncommented(item) for item in value] if isinstance(value, list) else value
 
 

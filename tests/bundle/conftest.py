@@ -117,7 +117,8 @@ def run_here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])  # a workflow adds the bundle
 
     def run(*configs, **overrides):
-        workflow = ConfigWorkflow(config_files(*configs), logging_file=False, **overrides)
+        root = {"bundle_root": str(CONFIGS.parent)}
+        workflow = ConfigWorkflow(config_files(*configs), logging_file=False, **{**root, **overrides})
         workflow.initialize()
         workflow.run()
         workflow.finalize()

@@ -2,6 +2,7 @@
 
 import json
 import pydoc
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from monai.bundle import ConfigComponent, ConfigParser
 from dam_components.data import decathlon_split
 from dam_components.metrics import DiceCalibration
 from dam_components.networks import file_digests
+from dam_components.planning.config_text import config_text
 
-CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "bundle" / "configs"
 FILES = sorted(file.relative_to(CONFIGS).as_posix() for file in CONFIGS.rglob("*.json"))
 TASKS = [name for name in FILES if name.startswith("tasks/")]
 
@@ -81,11 +84,44 @@ def test_training_and_inference_agree_on_networks_and_preprocessing():
         assert train[key] == inference[key]
 
     # the label's part aside
+    label = ("keys", "mode", "allow_missing_keys")
     before, after = (
-        [{k: v for k, v in step.items() if k not in ("_desc_", "keys", "mode")} for step in steps]
+        [step if step == "@intensity" else {k: v for k, v in step.items() if k not in label} for step in steps]
         for steps in (train["train"]["preprocessing_transforms"], inference["preprocessing"]["transforms"])
     )
-    assert before == after
+    assert before == after and before.count("@intensity") == 1
+
+
+def test_evaluation_and_inference_make_the_same_of_the_networks_output():
+    evaluation = ConfigParser.load_config_files([str(CONFIGS / name) for name in ("train.json", "evaluate.json")])
+    inference = json.loads((CONFIGS / "inference.json").read_text())["postprocessing"]["transforms"]
+    served = ("_desc_", "device", "inferer", "transform", "to_tensor")  # where things stand, and what a server asks
+    own = {"CaseReportd", "ReviewPictured", "SaveImaged", "SaveMapd", "WriteReportd"}
+    judged, written = (
+        [{k: v for k, v in step.items() if k not in served} for step in steps]
+        for steps in (evaluation["validate"]["map_transforms"] + evaluation["validate"]["class_transforms"], inference)
+    )
+    assert judged == [step for step in written if step["_target_"].split(".")[-1] not in own]
+
+
+NUMBERED = re.compile(r"#[0-9]|::[0-9]")
+
+
+WRITTEN = [
+    file for folder in ("bundle", "dam_study", "examples", "label_app") for file in (ROOT / folder).rglob("*.json")
+]
+
+
+@pytest.mark.parametrize("file", sorted(file.relative_to(ROOT).as_posix() for file in WRITTEN))
+def test_no_entry_is_addressed_by_its_number(file):
+    """A list may grow: what is meant has a name."""
+    assert not NUMBERED.search((ROOT / file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_text_is_as_the_project_writes_it(name):
+    text = (CONFIGS / name).read_text(encoding="utf-8")
+    assert text == config_text(json.loads(text))
 
 
 def test_the_shipped_calibration_is_of_the_shipped_weights():

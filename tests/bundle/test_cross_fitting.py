@@ -30,7 +30,7 @@ def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_h
     names = []
     for part in range(3):
         workflow = run_here(
-            *("train.json", "tasks/pelvic.json", "crossfit.json"),
+            *("train.json", "tasks/pelvic.json", "crossfit_part.json"),
             **{**tiny, **options, "ckpt_dir": str(tmp_path), "leave_out": part, "batch_size": 1},
         )
         names.append({case["case"] for case in workflow.parser.get_parsed_content("train#dataset").data})
@@ -38,7 +38,7 @@ def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_h
     # each training case has a network that did not see it
     assert not set.intersection(*names)
     workflow = run_here(
-        *("train.json", "tasks/pelvic.json", "train_confidence.json", "cross_fitted.json"),
+        *("train.json", "tasks/pelvic.json", "train_confidence.json", "crossfit_confidence.json"),
         **{**tiny, **options, "ckpt_dir": str(tmp_path)},
     )
     behind = workflow.parser.get_parsed_content("network")
@@ -52,7 +52,7 @@ def test_cross_fitting_trains_a_network_a_part_and_d_behind_them_all(tiny, run_h
 @pytest.mark.parametrize("kind", ["part", "D"])
 def test_both_go_on_where_they_were_stopped(trained, tiny, run_here, options, tmp_path, kind):
     files, run, weights = {
-        "part": (("crossfit.json",), "part1/run", "part1/model.pt"),
+        "part": (("crossfit_part.json",), "part1/run", "part1/model.pt"),
         "D": (("train_confidence.json",), "confidence/run", "model_confidence.pt"),
     }[kind]
     both = {**tiny, **options, "epochs": 2, "weights": trained.weights["weights"], "batch_size": 1}
@@ -70,7 +70,7 @@ def test_both_go_on_where_they_were_stopped(trained, tiny, run_here, options, tm
 
 def test_a_part_that_was_not_trained_is_named(tiny, error_of, options, tmp_path):
     message = error_of(
-        *("train.json", "tasks/pelvic.json", "train_confidence.json", "cross_fitted.json"),
+        *("train.json", "tasks/pelvic.json", "train_confidence.json", "crossfit_confidence.json"),
         **{**tiny, **options, "ckpt_dir": str(tmp_path)},
     )
     assert message == f"no weights at {tmp_path}/part0/model.pt; train first, or name another file"
@@ -90,11 +90,11 @@ def test_few_cases_get_more_epochs(tiny, patients, configs):
         return parser.get_parsed_content("train#trainer#max_epochs")
 
     # three training cases, two where a part of them is left out
-    assert epochs("train_confidence.json", "cross_fitted.json", iterations=75) == 25
-    assert epochs("crossfit.json", iterations=75) in (37, 38)
+    assert epochs("train_confidence.json", "crossfit_confidence.json", iterations=75) == 25
+    assert epochs("crossfit_part.json", iterations=75) in (37, 38)
     # as on many cases
     assert epochs("train_confidence.json", iterations=6) == 12
-    assert epochs("crossfit.json", iterations=6) == 30
+    assert epochs("crossfit_part.json", iterations=6) == 30
     assert epochs("train_confidence.json", epochs=2) == 2
 
 
@@ -103,6 +103,6 @@ def test_the_hippocampus_has_the_epochs_of_the_shipped_weights(hippocampus, conf
     parser.read_config([str(configs / "train.json"), str(configs / "train_confidence.json")])
     parser["dataset_dir"] = str(hippocampus)
     assert parser.get_parsed_content("epochs") == 12
-    parser.read_config([str(configs / "train.json"), str(configs / "crossfit.json")])
+    parser.read_config([str(configs / "train.json"), str(configs / "crossfit_part.json")])
     parser["dataset_dir"] = str(hippocampus)
     assert parser.get_parsed_content("epochs") == 30

@@ -57,6 +57,7 @@ def property_check(trained, monkeypatch, tmp_path):
             [str(configs / name) for name in names],
             workflow_type=kind,
             logging_file=False,
+            bundle_root=str(configs.parent),
             **trained.overrides,
             **trained.weights,
         )
@@ -68,6 +69,11 @@ def property_check(trained, monkeypatch, tmp_path):
 
 def test_training_has_all_properties_under_their_ids(property_check, configs):
     assert property_check(configs, "train", "train.json", "tasks/pelvic.json") == []
+
+
+def test_training_and_evaluation_together_have_all_properties(property_check, configs):
+    """The model zoo's own tests ask this of every bundle."""
+    assert property_check(configs, "train", "train.json", "evaluate.json", "tasks/pelvic.json") == []
 
 
 def test_inference_has_all_properties_under_their_ids(property_check, configs):

@@ -71,14 +71,20 @@ def test_elsewhere_a_training_begins_anew_unless_told(configs, monkeypatch, tmp_
     assert parser.get_parsed_content("pretrained") is False
 
 
-def test_monai_label_adds_no_handler_that_would_shift_the_others(configs):
-    # it inserts a CheckpointLoader at index 0 unless a handler has just this _target_; multi_gpu_train.json counts
+def test_monai_label_adds_no_loader_of_its_own(configs):
+    """It inserts a CheckpointLoader unless a handler has just this _target_; it would load S after a resume too."""
     handlers = json.loads((configs / "train.json").read_text())["train"]["handlers"]
     assert any(handler["_target_"] == "CheckpointLoader" for handler in handlers)
-    overlay = json.loads((configs / "multi_gpu_train.json").read_text())
-    quiet = {int(key.split("#")[2]) for key in overlay if key.startswith("train#handlers#") and "_disabled_" in key}
-    writes = ("ProgressBar", "StatsHandler", "TensorBoardStatsHandler", "FinalSaver")
-    assert quiet == {i for i, h in enumerate(handlers) if h["_target_"].endswith(writes)}
+
+
+def test_other_processes_are_quiet(configs):
+    config = json.loads((configs / "train.json").read_text())
+    handlers = [*config["train"]["handlers"], *config["validate"]["handlers"]]
+    writes = ("ProgressBar", "StatsHandler", "TensorBoardStatsHandler", "FinalSaver", "ConfidencePicture")
+    for handler in (handler for handler in handlers if isinstance(handler, dict)):
+        quiet = handler.get("_disabled_", "").startswith("$not @main_process")
+        assert quiet == handler["_target_"].endswith(writes), handler["_target_"]
+    assert json.loads((configs / "multi_gpu_train.json").read_text())["main_process"] == "$@rank == 0"
 
 
 def test_the_learning_rate_ends_with_the_epochs_that_the_server_asked_for(configs):

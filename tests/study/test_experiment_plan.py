@@ -6,10 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.data import write_folds
 from dam_study.experiments.planned_cell import plan_cell
+
+SYSTEMS = sorted(file.stem for file in (bundle_folder() / "configs" / "experiments").glob("*.json"))
 
 
 @pytest.fixture
@@ -41,13 +44,34 @@ def test_the_directory_names_data_system_fold_seed_and_hash(plan, tmp_path):
     assert cell.setup["weights"] == f"{cell.setup['ckpt_dir']}/model.pt" == str(cell.folder / "models" / "model.pt")
 
 
-def test_overlays_go_on_top_of_those_they_build_on(plan):
+def test_the_task_then_the_system_then_what_is_recorded(plan):
     cell = plan("voxel")
-    order = ["train.json", "record_train.json", "pelvic.json", "proposed.json", "voxel.json"]
+    order = ["train.json", "pelvic.json", "voxel.json", "record_train.json"]
     assert [file.name for file in cell.train] == order
-    order = ["train.json", "evaluate.json", "pelvic.json", "proposed.json", "voxel.json", "record_evaluate.json"]
+    order = ["train.json", "evaluate.json", "pelvic.json", "voxel.json", "record_evaluate.json"]
     assert [file.name for file in cell.evaluate] == order
     assert (cell.settings["entries"]["beta"], cell.settings["entries"]["gamma"]) == (2.0, 0.0)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_system_is_the_same_for_this_command_and_for_monai(system, plan):
+    """``python -m monai.bundle run`` with train.json, the task and the overlay, and nothing else."""
+    cell, configs = plan(system), bundle_folder() / "configs"
+    files = [configs / "train.json", configs / "tasks" / "pelvic.json", configs / "experiments" / f"{system}.json"]
+    assert [file for file in cell.train if file.parent.name != "experiments" or file in files] == files
+    overlay = json.loads(files[-1].read_text())
+    assert {key for key in overlay if key.startswith("_")} == {"_desc_"}  # no key that MONAI would pass over
+    written = ConfigParser.load_config_files([str(file) for file in files])
+    places = {"bundle_root", "ckpt_dir", "dataset_dir", "output_dir", "folds_file", "resume", "folds", "seed"}
+    ours = cell.settings["entries"]
+    assert {*written} - {*ours} <= places | {key for key in written if key.startswith("_")}
+    assert ours == {**ours, **{name: without_comments(written[name]) for name in {*ours} - places}}
+
+
+def without_comments(value):
+    if isinstance(value, dict):
+        return {key: without_comments(item) for key, item in value.items() if key != "_desc_"}
+    return [without_comments(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(
