@@ -62,6 +62,7 @@ class Segmentation:
 
     @classmethod
     def of(cls, image: torch.Tensor, segmenter: Segmenter) -> Segmentation:
+        """Runs S on an image."""
         logits = segmenter(image)
         probabilities = logits.softmax(1)
         return cls(image, logits, probabilities, predict_class(probabilities))

@@ -43,6 +43,7 @@ class SourceDataset:
     findings: list[Finding] = field(default_factory=list)
 
     def error(self, where: Any, what: str, remedy: str) -> None:
+        """Notes something that is wrong, and the remedy."""
         self.findings.append(Finding("error", str(where), what, remedy))
 
 

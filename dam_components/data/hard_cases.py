@@ -100,15 +100,18 @@ class HardCased(MapTransform):
 
 
 def noise(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """Gaussian noise."""
     # against the structure of an image in [0, 1], whose standard deviation is about 0.15 to 0.2
     return [RandGaussianNoised(image, prob=1, std=0.2 * severity, sample_std=False)]
 
 
 def bias_field(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """A field that brightens some parts and darkens others."""
     return [RandBiasFieldd(image, prob=1, degree=3, coeff_range=(-0.5 * severity, 0.5 * severity))]
 
 
 def motion(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """A patient who moves: blur along one axis, and a wave over the image."""
     spatial = data[image].shape[1:]
     sigmas = [(0.1, 0.1)] * 3
     sigmas[draw.randint(len(spatial))] = (1.0 * severity, 2.0 * severity)
@@ -121,6 +124,7 @@ def motion(image: Hashable, label: Hashable, severity: float, draw: np.random.Ra
 
 
 def contrast(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """Another gamma, and a shifted histogram."""
     gamma = (1 + 1.0 * severity, 1 + 2.0 * severity)
     if draw.rand() < 0.5:
         gamma = (1 / gamma[1], 1 / gamma[0])
@@ -131,6 +135,7 @@ def contrast(image: Hashable, label: Hashable, severity: float, draw: np.random.
 
 
 def inversion(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """Bright and dark exchanged, as between T1 and T2."""
     return [
         ScaleIntensityd(image, minv=1, maxv=0, channel_wise=True),
         RandAdjustContrastd(image, prob=1, gamma=(1, 1 + severity)),
@@ -138,6 +143,7 @@ def inversion(image: Hashable, label: Hashable, severity: float, draw: np.random
 
 
 def shifted_crop(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
+    """A crop that is off its place and cuts the structures."""
     both, spatial = (image, label), data[label].shape[1:]
     low, high = generate_spatial_bounding_box(data[label])
     if not any(high):  # nothing labelled: take the volume for the structure

@@ -197,6 +197,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         return state
 
     def load_state_dict(self, state_dict: Any) -> None:
+        """Restores what :meth:`state_dict` gave."""
         state = dict(state_dict)
         for scaler, saved in zip((self.scaler, self.confidence_scaler), state.pop("scalers"), strict=True):
             if saved and scaler.is_enabled():  # a run without AMP may go on from one with it, and the reverse

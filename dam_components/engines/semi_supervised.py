@@ -108,6 +108,7 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
         return state
 
     def load_state_dict(self, state_dict: Any) -> None:
+        """Restores what :meth:`state_dict` gave; from a run without a teacher, the teacher begins as S."""
         state = dict(state_dict)
         saved = state.pop("teacher", None)
         if saved is not None:  # else from a run without one: it then begins as S

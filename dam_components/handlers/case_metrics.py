@@ -54,6 +54,7 @@ class CaseMetrics:
         self.cases: dict[str, list[dict[str, Any]]] = {}  # rows by label file
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the evaluator."""
         engine.add_event_handler(Events.STARTED, lambda: self.cases.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
         engine.add_event_handler(Events.COMPLETED, self.write)

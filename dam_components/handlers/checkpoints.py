@@ -138,6 +138,7 @@ class FinalSaver(CheckpointSaver):
         self.unless = unless
 
     def completed(self, engine: Engine) -> None:
+        """Puts the network in its place."""
         if self.unless is None or not self.unless.has_saved:
             super().completed(engine)
         elif self.unless.file != self.file and idist.get_rank() == 0:
@@ -146,6 +147,7 @@ class FinalSaver(CheckpointSaver):
             self.logger.info("saved the network that was best in validation: %s", self.file)
 
     def exception_raised(self, engine: Engine, e: Exception) -> None:
+        """Passes the error on and writes nothing: a run that failed has no final network."""
         raise e  # a network half-way into a failure is no result; RunSaver has the last whole epoch
 
 
@@ -166,6 +168,7 @@ class RunSaver(CheckpointSaver):
         cast(Checkpoint, self._interval_checkpoint).save_handler = _WholeFiles(save_dir)
 
     def interval_completed(self, engine: Engine) -> None:
+        """Writes the epoch's file."""
         super().interval_completed(engine)
         # what an earlier run left in this folder, or else a later resume would take the older run's last epoch
         for file in checkpoints(self.save_dir):
@@ -173,6 +176,7 @@ class RunSaver(CheckpointSaver):
                 file.unlink(missing_ok=True)  # another rank may have been faster
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         self.save_dict["trainer"] = engine
         engine.add_event_handler(Events.STARTED, self.attach_last)  # when all others are attached
 
@@ -203,6 +207,7 @@ class RunLoader(CheckpointLoader):
         )
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         self.load_dict["trainer"] = engine
         super().attach(engine)
 

@@ -33,6 +33,7 @@ class ConfidencePicture(TensorBoardHandler):
         self.interval = interval
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the evaluator."""
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
 
     def __call__(self, engine: Engine) -> None:

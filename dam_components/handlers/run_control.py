@@ -28,6 +28,7 @@ class SeedEpochs:
         self.seed = seed
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -51,11 +52,14 @@ class StopOnInterrupt:
         self.before: Any = None  # what SIGINT did; a handler that fails before `started` finds it too
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.COMPLETED, self.restore)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.failed)
 
     def started(self, engine: Engine) -> None:
+        """Takes over Ctrl-C."""
+
         def interrupt(signum: int, frame: FrameType | None) -> None:
             engine.logger.warning("Interrupted: stopping after this iteration. Press Ctrl-C again to stop at once.")
             self.restore(engine)
@@ -67,10 +71,12 @@ class StopOnInterrupt:
             self.before = None
 
     def restore(self, engine: Engine) -> None:
+        """Gives Ctrl-C back."""
         if self.before is not None:
             signal.signal(signal.SIGINT, self.before)
             self.before = None
 
     def failed(self, engine: Engine, error: BaseException) -> None:
+        """Gives Ctrl-C back, and lets the error pass."""
         self.restore(engine)
         raise error

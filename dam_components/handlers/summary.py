@@ -73,6 +73,7 @@ class ReportSummary:
         self.output_dir = output_dir
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the evaluator."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -50,28 +50,33 @@ class TrainingCurves:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.count)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
 
     def started(self, engine: Engine) -> None:
+        """Reads the rows of a run that is resumed."""
         before = pd.read_csv(self.csv).to_dict("records") if self.csv.is_file() else []
         self.rows = [{str(k): v for k, v in row.items()} for row in before if row["epoch"] <= engine.state.epoch]
 
     def epoch_started(self, engine: Engine) -> None:
+        """Starts the clock and the sums."""
         self.begin = time.perf_counter()
         self.sums = dict.fromkeys(LOSSES.values(), 0.0)
         self.iterations = 0
         self.rate = self.optimizer.param_groups[0]["lr"]  # a scheduler's step comes before epoch_completed
 
     def count(self, engine: Engine) -> None:
+        """Adds the losses of an iteration."""
         output: Any = engine.state.output
         for key, column in LOSSES.items():
             self.sums[column] += float(output[0][key])
         self.iterations += 1
 
     def epoch_completed(self, engine: Engine) -> None:
+        """Writes the epoch's row."""
         epoch = engine.state.epoch
         validated = self.evaluator.state.epoch == epoch and VALIDATED in self.evaluator.state.metrics
         self.rows.append(

@@ -70,6 +70,7 @@ class AdversarialLoss(nn.Module):
         self.reduction = check_reduction(reduction)
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Eq. 6 of D's logits."""
         return adversarial_loss(logits, self.reduction)
 
 

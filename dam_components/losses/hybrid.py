@@ -82,6 +82,7 @@ class HybridLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, input: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+        """Eq. 3, over all scales."""
         scales = finest_first(input)
         if not self.softmax:
             check_probabilities(scales[0])

@@ -63,6 +63,7 @@ class FlipAverage(nn.Module):
         self.flips = [chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Log of the mean softmax over all flips, ``(B, C, ...)``."""
         last = max(self.flips[-1], default=0)
         if last > x.ndim - 3:
             raise ValueError(f"axes to flip must lie in 0..{x.ndim - 3} for an image of {x.ndim - 2} axes, got {last}")
@@ -94,6 +95,7 @@ class MeanEnsemble(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Log of the mean softmax over the networks, ``(B, C, ...)``."""
         return log_mean_softmax(network(x) for network in self.networks)
 
 

@@ -68,6 +68,7 @@ class TransformationModule(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The features plus what the module adds to them, same shape."""
         return x + self.body(x)
 
 
@@ -99,6 +100,7 @@ class AttentionFusion(nn.Module):
         self.convolve = conv_module(spatial_dims, both, low_channels, residual=residual, norm=norm, act=act)
 
     def forward(self, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+        """The decoder's and the encoder's features, channels weighed."""
         high = resize_to(self.reduce(high), low)
         return self.convolve(self.attention(torch.cat([high, low], dim=1)))
 
@@ -119,6 +121,7 @@ class SupervisedHeads(nn.Module):
         )
 
     def forward(self, scales: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+        """Logits of each scale while training, else of the finest."""
         logits: list[torch.Tensor] = []
         first = len(scales) - len(self.heads)
         for i, head in enumerate(self.heads):

@@ -91,6 +91,7 @@ class ConfidenceNet(ConfidenceTrunk):
         return self.filled(features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``torch.cat([P̂, X], 1)`` to one logit a voxel, ``(B, 1, ...)``."""
         self.check(x)
         if not self.literal:
             x = padding_as_background(x, self.num_classes)

@@ -42,6 +42,7 @@ class CrossFitted(nn.Module):
             raise ValueError("networks must hold one network for each part, got none")
 
     def forward(self, x: torch.Tensor, part: torch.Tensor | Sequence[int]) -> torch.Tensor:
+        """Logits of each case by the network that did not learn from it."""
         parts = [int(number) for number in part]
         if len(parts) != len(x):
             raise ValueError(f"{len(x)} images need as many parts, got {len(parts)}")

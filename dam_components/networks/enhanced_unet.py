@@ -100,6 +100,7 @@ class EnhancedUNet(nn.Module):
         init_xavier(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        """Image to logits; while training a list of them, finest first."""
         lows: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)

@@ -87,6 +87,7 @@ class LocalCalibrationNet(ConfidenceTrunk):
             nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``torch.cat([P̂, X], 1)`` to one logit a voxel, ``(B, 1, ...)``."""
         self.check(x)
         x = padding_as_background(x, self.num_classes)
         probabilities, image = x[:, : self.num_classes].float(), self.image_detail(x[:, self.num_classes :].float())
@@ -117,4 +118,5 @@ class LocalCalibrationNet(ConfidenceTrunk):
         return torch.cat([detail, (self.smooth_twice(detail.square()) + 1e-6).sqrt()], dim=1)
 
     def smooth_twice(self, x: torch.Tensor) -> torch.Tensor:
+        """The image without its detail."""
         return smooth(smooth(x, self.axes), self.axes)

@@ -39,6 +39,7 @@ class PaddedNetwork(nn.Module):
         self.k = k
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The network's logits, at the image's own size."""
         lacks = [-size % self.k for size in x.shape[2:]]
         padding = [n for lack in reversed(lacks) for n in (lack // 2, lack - lack // 2)]  # the last axis first
         y = self.network(functional.pad(x, padding))

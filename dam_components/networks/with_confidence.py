@@ -41,6 +41,7 @@ class SegmentationWithConfidence(nn.Module):
         self.logits = logits
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Image to P̂ and M, channels side by side; with ``logits`` both before softmax and sigmoid."""
         segmentation = self.network(x)
         if not isinstance(segmentation, torch.Tensor):
             segmentation = segmentation[0]

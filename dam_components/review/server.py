@@ -100,6 +100,7 @@ def make_app(results: Results, verdicts: Verdicts, token: str) -> Starlette:
         return FileResponse(results.file(_case(request), "review.png"), media_type="image/png")
 
     async def verdict(request: Request) -> Response:
+        """Keeps what a person says of a case."""
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -127,7 +128,7 @@ def make_app(results: Results, verdicts: Verdicts, token: str) -> Starlette:
         routes=[Mount(f"/{token}", routes=routes)],
         middleware=[
             Middleware(SafeHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=THIS_MACHINE),
         ],
         exception_handlers={
             KeyError: _says(404),

@@ -15,5 +15,6 @@ class WholeFileWriter(NibabelWriter):
     """MONAI's NIfTI writer for ``SaveImaged(writer=...)``: writes to a temporary name, then renames."""
 
     def write(self, filename: Any, verbose: bool = True, **kwargs: Any) -> None:
+        """Writes the volume under a temporary name and renames it."""
         with whole_file(filename) as temporary:  # same ending, which decides the compression
             super().write(temporary, verbose=False, **kwargs)

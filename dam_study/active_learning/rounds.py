@@ -91,6 +91,7 @@ class Round:
 
     @staticmethod
     def file_name(strategy: str, seed: int, number: int) -> str:
+        """Of the round's files, without their endings."""
         return f"seed{seed}_round{number}_{strategy}.json"
 
 

@@ -65,6 +65,7 @@ class MultiAtlasFusion(nn.Module):
         self.fusion, self.radius, self.power = fusion, radius, power
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images to each class's share of the fused labels, ``(B, C, ...)``."""
         shares = []
         for image in x:
             volume = np.asarray(image.detach().cpu(), np.float32)

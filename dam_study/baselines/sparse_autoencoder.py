@@ -84,16 +84,10 @@ class StackedSparseAutoencoder(nn.Module):
             self.classifier = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Patches to features."""
         for encoder in self.encoders:
             patches = encoder(patches)
         return patches
-
-    def reconstruct(self, patches: torch.Tensor) -> torch.Tensor:
-        """The patches through all layers and back."""
-        values = self(patches)
-        for decoder, encoder in zip(reversed(self.decoders), [*reversed(self.encoders[:-1]), None], strict=True):
-            values = decoder(values) if encoder is None else decoder(values).clamp(0, 1)
-        return values
 
     def pretrain(self, patches: torch.Tensor, epochs: int, batch_size: int = 256, learning_rate: float = 1e-3) -> None:
         """Fits each layer to what the layers before it give."""

@@ -111,6 +111,7 @@ class SparsePatchMatching(nn.Module):
         self.encoder: StackedSparseAutoencoder | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images to the likelihood of each class, ``(B, C, ...)``."""
         with torch.autocast(x.device.type, enabled=False):
             images = x.as_subclass(torch.Tensor).detach().float()
             if self.encoder is None:

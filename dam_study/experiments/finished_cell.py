@@ -40,6 +40,7 @@ class FinishedCell:
 
     @property
     def key(self) -> tuple[str, int, int, str]:
+        """What cells of one data set are told apart and ordered by."""
         return self.system, self.seed, self.fold, self.hash
 
 

@@ -75,10 +75,12 @@ class DifficultyFrames:
         self.arrays: dict[str, np.ndarray] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.look)
 
     def started(self, engine: Engine) -> None:
+        """Reads the frames of a run that is resumed."""
         self.arrays = {}
         if engine.state.epoch and self.file.is_file():
             with np.load(self.file) as kept:

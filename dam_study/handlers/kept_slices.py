@@ -60,11 +60,13 @@ class KeptSlices:
         self.arrays: dict[str, np.ndarray] = {}
 
     def attach(self, engine: Engine) -> None:
+        """Registers the handler with the evaluator."""
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
         engine.add_event_handler(Events.COMPLETED, lambda: write_arrays(self.file, self.arrays))
 
     def started(self) -> None:
+        """Forgets the slices of an earlier evaluation."""
         self.seen, self.arrays = 0, {}
 
     def keep(self, engine: Engine) -> None:
