@@ -54,7 +54,7 @@ BAD = {
     ),
     "truncated image": (IMAGE, cut_short, "cut short; fetch it again"),
     "truncated label": (LABEL, cut_short, "cut short; fetch it again"),
-    "empty image": (IMAGE, lambda file: file.write_bytes(b""), "cut short; fetch it again"),
+    "empty image": (IMAGE, lambda file: file.write_bytes(b""), "it is cut short or no image: fetch it again"),
     "NaN in the image": (
         IMAGE,
         lambda file: rewrite(file, with_value((1, 2, 3), np.nan, np.float32)),
