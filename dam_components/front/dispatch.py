@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from dam_components import __version__
 from dam_components.errors import plain_errors
 from dam_components.front.described import describe_command
 from dam_components.front.help_pages import Commands, command_help, list_help
@@ -31,7 +31,7 @@ def run_commands(commands: Commands, program: str, about: str, words: Sequence[s
     """
     rest = list(sys.argv[1:] if words is None else words)
     if rest[:1] == ["--version"]:
-        _end(f"{program} {_version()}")
+        _end(f"{program} {__version__}")
     entry: str | Commands = commands
     while not isinstance(entry, str):
         if not rest or rest[0] in HELP:
@@ -78,13 +78,6 @@ def run_command(target: str, program: str, words: Sequence[str] | None = None) -
     if texts := [option.name for option in command.options if option.is_text]:
         SetParseFn(str, *texts)(function)
     fire.Fire(function, command=checked, name=program)
-
-
-def _version() -> str:
-    try:
-        return version("dam-components")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _end(text: str, status: int = 0) -> None:

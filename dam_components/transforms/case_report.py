@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from monai.config import KeysCollection
 from monai.data import FolderLayout, MetaTensor
 from monai.transforms import MapTransform
 
+from dam_components import __version__
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.predicted_class import predict_class
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
@@ -174,7 +174,10 @@ class CaseReportd(MapTransform):
         self.band_mm = band_mm
         self.server_key = server_key
         self.report_key = report_key
-        self.networks, self.remarks = (None, []) if weights is None else describe_networks(weights)
+        self.networks: Any = None
+        self.remarks: list[str] = []
+        if weights is not None:
+            self.networks, self.remarks = describe_networks(weights)
         if isinstance(calibration, (str, os.PathLike)):
             calibration, remarks = fitting_calibration(Path(calibration), self.label_names, self.networks)
             self.remarks = [*self.remarks, *remarks]
@@ -190,7 +193,7 @@ class CaseReportd(MapTransform):
             if self.output_dir is not None and not served:
                 target, source = case_file(result[self.image_key], self.output_dir, "report", ".json")
                 report = {"case": target.parent.name, "image": source, "spacing_mm": spacing_mm, **quality}
-                report |= {"package": package_version()} | ({"networks": self.networks} if self.networks else {})
+                report |= {"package": __version__} | ({"networks": self.networks} if self.networks else {})
                 if self.report_key is None:
                     write_report(target, report)
                 else:
@@ -231,19 +234,6 @@ def flat(quality: Mapping[str, Any]) -> dict[str, Any]:
         "review_reasons": "; ".join(quality["reasons"]),
         **scalars,
     }
-
-
-def package_version() -> str:
-    """The version of the installed package; "unknown" where it only lies on the path.
-
-    Example:
-        >>> isinstance(package_version(), str)
-        True
-    """
-    try:
-        return metadata.version("dam-components")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, extension: str) -> tuple[Path, str]:
