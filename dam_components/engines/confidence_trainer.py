@@ -12,10 +12,10 @@ import torch
 from ignite.engine import EventEnum
 from ignite.metrics import Metric
 from monai.data import MetaTensor
-from monai.engines import SupervisedTrainer, Trainer, default_metric_cmp_fn, default_prepare_batch
+from monai.engines import SupervisedTrainer, default_metric_cmp_fn, default_prepare_batch
 from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
-from monai.inferers import Inferer, SimpleInferer
+from monai.inferers import Inferer
 from monai.transforms import Transform
 from monai.utils.enums import CommonKeys
 from torch import nn
@@ -150,30 +150,31 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.confidence_steps = confidence_steps
         self.warmup_epochs = warmup_epochs
         self.clip_grad_norm = clip_grad_norm
-        self.inferer = SimpleInferer() if inferer is None else inferer
-        self.optim_set_to_none = optim_set_to_none
         self.loss_takes_confidence = (
             "confidence" in inspect.signature(getattr(loss_function, "forward", loss_function)).parameters
         )
-        # MONAI's federated client wants a SupervisedTrainer; nothing of that class's own is used
-        Trainer.__init__(
-            self,
+        super().__init__(
             device=device,
             max_epochs=max_epochs,
-            data_loader=train_data_loader,
+            train_data_loader=train_data_loader,
+            network=network,
+            optimizer=optimizer,  # type: ignore[arg-type]
+            loss_function=loss_function,
             epoch_length=epoch_length,
             non_blocking=non_blocking,
             prepare_batch=prepare_batch,
             iteration_update=iteration_update,
+            inferer=inferer,
             postprocessing=postprocessing,
-            key_metric=key_train_metric,
+            key_train_metric=key_train_metric,
             additional_metrics=additional_metrics,
             metric_cmp_fn=metric_cmp_fn,
-            handlers=train_handlers,
+            train_handlers=train_handlers,
             amp=amp,
             event_names=[*(event_names or []), ConfidenceEvents],
             event_to_attr=event_to_attr,
             decollate=decollate,
+            optim_set_to_none=optim_set_to_none,
             to_kwargs=to_kwargs,
             amp_kwargs=amp_kwargs,
         )
@@ -184,7 +185,11 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.confidence_scaler = torch.amp.GradScaler(kind, enabled=half)
 
     def run(self) -> None:  # type: ignore[override]
-        """Trains from the present state on; unlike MONAI's, keeps a scaler that a checkpoint has restored."""
+        """Trains from the present state on.
+
+        ``Trainer.run`` would put a new scaler for CUDA in the place of the one that a checkpoint has restored, so the
+        engine's own ``run`` is called.
+        """
         Workflow.run(self)
 
     def state_dict(self) -> OrderedDict:
