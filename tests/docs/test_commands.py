@@ -95,5 +95,7 @@ def test_a_run_of_the_bundle_has_these_files_and_entries(page, words):
     content = ConfigParser.load_config_files([str(file) for file in local])
     ours = {word[2:].split("=")[0] for word in words if word.startswith("--")}
     of_monai = {"config_file", "meta_file", "bundle_root", "net_id", "filepath", "ckpt_file", "tracking", "precision"}
-    unknown = [name for name in ours - of_monai - {"input_shape", "nproc_per_node"} if name.split("#")[0] not in content]
+    unknown = [
+        name for name in ours - of_monai - {"input_shape", "nproc_per_node"} if name.split("#")[0] not in content
+    ]
     assert not unknown, f"{page.name}: no entry {unknown} in {files}"

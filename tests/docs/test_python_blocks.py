@@ -10,7 +10,9 @@ BLOCKS = [
     (page, code)
     for page in sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
     for mark, code in re.findall(
-        r"(<!-- not run: .+? -->\n)?^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        r"(<!-- not run: .+? -->\n)?^```python\n(.*?)^```",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
     )
     if not mark
 ]
