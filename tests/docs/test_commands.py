@@ -1,4 +1,4 @@
-"""Each block of commands in a text says which test runs it, or why none does; and no command has an option that is not there."""
+"""Each block of commands in a text names its test, or why it has none. No command has an option that is not there."""
 
 import re
 import shlex
