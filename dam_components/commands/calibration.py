@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
+from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.confidence.doubt_scores import make_scores
 from dam_components.confidence.evidence_table import agreement_table, case_rows, markdown_table
@@ -31,12 +32,12 @@ FOLDS = 5
 
 
 def calibrate(
-    bundle: str = "bundle",
-    dataset_dir: str | None = None,
+    bundle: str | None = None,
+    data: str | None = None,
     output: str | None = None,
     weights: str | None = None,
     confidence_weights: str | None = None,
-    config_overlay: str | Sequence[str] = (),
+    overlay: str | Sequence[str] = (),
     section: str = "validation",
     fold: int | None = None,
     severity: float | str | Sequence[float] = (0.5, 1.0),
@@ -52,13 +53,13 @@ def calibrate(
     by a calibration that saw no copy of it. S and D must not have been trained on the section.
 
     Args:
-        bundle: the bundle's folder.
-        dataset_dir: the data, Decathlon layout; by default the configuration's.
+        bundle: the bundle's folder; by default the project's, beside the package.
+        data: the dataset, Decathlon layout; by default the configuration's.
         output: the file; by default calibration.json beside D's weights, where the study and, in the bundle, inference
             look for it.
         weights: of S; by default the configuration's.
         confidence_weights: of D; likewise.
-        config_overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
+        overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         section: of the fold: validation, test, train or all.
         fold: by default the configuration's.
         severity: of the hard copies, separated by commas; 1 is hard. Each makes one copy of each case and kind.
@@ -76,8 +77,8 @@ def calibrate(
     ]
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
-    entries = named_entries(dataset_dir, weights, confidence_weights, fold, overrides)
-    parser = read_bundle(bundle, comma_words(config_overlay), section=section, **entries)
+    entries = named_entries(data, weights, confidence_weights, fold, overrides)
+    parser = read_bundle(bundle_folder(bundle), comma_words(overlay), section=section, **entries)
     dataset = parser.get_parsed_content("validate#dataset")
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count < 3:

@@ -24,7 +24,7 @@ CASES = 15
 EPOCHS = 25
 
 
-def demo(output: str = "demo_output", seed: int = 0, epochs: int = EPOCHS, bundle: str | None = None) -> None:
+def demo(output: str, seed: int = 0, epochs: int = EPOCHS, bundle: str | None = None) -> None:
     """Trains S and D on small synthetic pelvic MRI, evaluates them, and segments a new volume. Minutes on two cores.
 
     Each step is the bundle's own and is printed before it runs, so that it can be repeated by hand.

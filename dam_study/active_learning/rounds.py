@@ -196,12 +196,12 @@ def check_settings(folder: str | os.PathLike, settings: Mapping[str, Any]) -> No
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}): delete the folder or name another --output_dir") from error
+        raise ValueError(f"{file} is damaged ({error}): delete the folder or name another --output") from error
     if kept != asked:
         name, before, now = _difference(kept, asked)
         raise ValueError(
             f"{folder} holds a simulation with another {name}, {_short(before)}, not {_short(now)}: name another "
-            "--output_dir"
+            "--output"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ class BundleLearner:
 
     def __init__(
         self,
-        bundle: str,
+        bundle: str | os.PathLike,
         overlays: Sequence[str] = (),
         entries: Mapping[str, Any] | None = None,
         epochs: int = 25,

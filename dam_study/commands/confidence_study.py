@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.case_evidence import CALIBRATED
 from dam_components.confidence.trained_bundle import comma_words, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
@@ -18,12 +19,12 @@ __all__ = ["confidence"]
 
 
 def confidence(
-    bundle: str = "bundle",
-    dataset_dir: str | None = None,
-    output_dir: str = "output/confidence",
+    bundle: str | None = None,
+    data: str | None = None,
+    output: str | None = None,
     weights: str | None = None,
     confidence_weights: str | None = None,
-    config_overlay: str | Sequence[str] = (),
+    overlay: str | Sequence[str] = (),
     section: str = "test",
     fold: int | str | Sequence[int] | None = None,
     rivals: str | Sequence[str] = "all",
@@ -46,12 +47,12 @@ def confidence(
     confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into the output folder.
 
     Args:
-        bundle: the bundle's folder.
-        dataset_dir: the data, Decathlon layout; by default the configuration's.
-        output_dir: where the results go.
+        bundle: the bundle's folder; by default the project's, beside the package.
+        data: the dataset, Decathlon layout; by default the configuration's.
+        output: where the results go; by default output/confidence in the bundle.
         weights: of S; by default the configuration's.
         confidence_weights: of D; likewise.
-        config_overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
+        overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         section: of the fold: test, validation, train or all.
         fold: by default the configuration's; several, separated by commas, are pooled. {fold} in the name of a file, or
             in overrides, stands for the number of each: --fold 0,1 --weights "models/fold{fold}/model.pt".
@@ -78,16 +79,17 @@ def confidence(
         HardCased(("image", "label"), kind, severity, seed) for kind in HARD_KINDS if str(hard).lower() == "true"
     ]
     asked = {name: value for name, value in locals().items() if name != "spoilers"}
-    overlays, members = comma_words(config_overlay), comma_words(ensemble)
+    root = bundle_folder(bundle)
+    overlays, members = comma_words(overlay), comma_words(ensemble)
     names = [n for n in ALL_SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
     names = list(dict.fromkeys(names))  # D once
     axes = [int(axis) for axis in comma_words(flip_axes)]
     studies = [
         FoldStudy(
-            bundle,
+            root,
             overlays,
             section,
-            in_fold(named_entries(dataset_dir, weights, confidence_weights, number, overrides), number),
+            in_fold(named_entries(data, weights, confidence_weights, number, overrides), number),
             in_fold(members, number),
             in_fold(calibration, number),
             limit,
@@ -104,10 +106,10 @@ def confidence(
     errors = [counts for study in studies for counts in study.errors]
     temperatures = [f"{study.temperature:.4f}" for study in studies if study.temperature is not None]
     folds = first.parser.get_parsed_content("folds") | {"fold": ", ".join(str(study.fold) for study in studies)}
-    data = Path(str(first.parser.get_parsed_content("dataset_dir"))).name
+    dataset = Path(str(first.parser.get_parsed_content("dataset_dir"))).name
     facts = {
         "command": shell_command("confidence", asked),
-        "data": f"{data}, section {section}, {len(clean)} cases"
+        "data": f"{dataset}, section {section}, {len(clean)} cases"
         + (f", each made hard in {len(spoilers)} ways, severity {severity:g}" if spoilers else ""),
         "folds": ", ".join(f"{key} {value}" for key, value in folds.items()),
         "band": f"{band_mm:g} mm on each side of a surface of label or prediction",
@@ -120,7 +122,8 @@ def confidence(
     labels = first.parser.get_parsed_content("label_names")
     class_names = [labels[index] for index in sorted(labels, key=int)]
     told = [name for name in (*CASE_SCORES, CALIBRATED) if name in clean[0].predicted_dice]
-    print(write_study(output_dir, clean, spoilt, class_names, told, facts, resamples, seed))
+    folder = root / "output" / "confidence" if output is None else output
+    print(write_study(folder, clean, spoilt, class_names, told, facts, resamples, seed))
 
 
 def shared_words(errors: Sequence[tuple[int, int]]) -> str:

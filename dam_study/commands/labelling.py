@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.trained_bundle import comma_words, named_entries, plain_values
 from dam_study.active_learning.round_files import write_rounds
 from dam_study.active_learning.rounds import LabellingPlan, Round, check_settings, simulate
@@ -16,9 +17,9 @@ __all__ = ["active_learning"]
 
 
 def active_learning(
-    bundle: str = "bundle",
-    dataset_dir: str | None = None,
-    output_dir: str = "output/active_learning",
+    bundle: str | None = None,
+    data: str | None = None,
+    output: str | None = None,
     start: int = 8,
     add: int = 8,
     rounds: int = 4,
@@ -27,7 +28,7 @@ def active_learning(
     epochs: int = 25,
     epoch_length: int = 10,
     warm_start: bool = False,
-    config_overlay: str | Sequence[str] = (),
+    overlay: str | Sequence[str] = (),
     fold: int | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> None:
@@ -35,13 +36,14 @@ def active_learning(
 
     Round 0 trains S and D on cases drawn by the seed, the same for all strategies. Each later round adds the cases that
     the strategy picks among the fold's other training cases. Every training has the same number of iterations and is
-    kept in output_dir/rounds: a command that was stopped goes on where it was, other seeds and strategies can be added
-    with the same output_dir, and seeds may run in processes of their own and be collected by a last command.
+    kept in OUTPUT/rounds: a command that was stopped goes on where it was, other seeds and strategies can be added
+    with the same output, and seeds may run in processes of their own and be collected by a last command.
 
     Args:
-        bundle: the bundle's folder.
-        dataset_dir: the data, Decathlon layout; by default the configuration's.
-        output_dir: gets rounds.csv, cases.csv, active_learning.md and active_learning.png.
+        bundle: the bundle's folder; by default the project's, beside the package.
+        data: the dataset, Decathlon layout; by default the configuration's.
+        output: gets rounds.csv, cases.csv, active_learning.md and active_learning.png; by default
+            output/active_learning in the bundle.
         start: labelled cases of round 0.
         add: cases labelled after each round.
         rounds: after round 0.
@@ -50,21 +52,22 @@ def active_learning(
         epochs: of each training.
         epoch_length: iterations of an epoch.
         warm_start: go on from the weights of the round before, in place of training from scratch.
-        config_overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
+        overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         fold: by default the configuration's.
         overrides: other entries of the configuration by name: '{"amp": true}'.
 
     Raises:
-        ValueError: for an option out of range, or an output_dir that holds a simulation with other settings.
+        ValueError: for an option out of range, or an output folder that holds a simulation with other settings.
         FileNotFoundError: without the bundle or the data.
     """
     asked = {**locals(), "overrides": plain_values(overrides)}
     if str(warm_start).lower() not in ("true", "false"):
         raise ValueError(f"warm_start must be true or false, got {warm_start!r}")
     plan = LabellingPlan(start, add, rounds, _seeds(seeds), tuple(dict.fromkeys(comma_words(strategies))))
-    entries = named_entries(dataset_dir, None, None, fold, asked["overrides"])
+    entries = named_entries(data, None, None, fold, asked["overrides"])
     warm = str(warm_start).lower() == "true"
-    learner = BundleLearner(bundle, comma_words(config_overlay), entries, epochs, epoch_length, warm)
+    root = bundle_folder(bundle)
+    learner = BundleLearner(root, comma_words(overlay), entries, epochs, epoch_length, warm)
     plan.check_cases(len(learner.train_cases))
     settings = {
         **{name: asked[name] for name in ("start", "add", "rounds", "epochs", "epoch_length")},
@@ -73,7 +76,7 @@ def active_learning(
         "test_cases": learner.test_cases,
         **learner.configuration,
     }
-    folder = Path(output_dir)
+    folder = root / "output" / "active_learning" if output is None else Path(output)
     check_settings(folder, settings)
     facts = {
         "command": shell_command("active_learning", asked),

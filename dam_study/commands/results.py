@@ -19,9 +19,9 @@ PRIVATE = "promise12"  # its images may not be passed on
 
 
 def report(
-    runs: str = "output/runs",
-    output: str = "docs/results",
-    data: str | Sequence[str] | None = None,
+    runs: str,
+    output: str | None = None,
+    task: str | Sequence[str] | None = None,
     reference: str = "enunet_hybrid",
     order: str | Sequence[str] = (),
     where: str = "",
@@ -32,12 +32,12 @@ def report(
 ) -> None:
     """Builds tables with intervals and tests, figures and a page of every data set, from finished cells of experiment.
 
-    Writes OUTPUT/<data>/report.md and what it shows. The same cells give the same bytes.
+    Writes OUTPUT/<task>/report.md and what it shows. The same cells give the same bytes.
 
     Args:
         runs: folder of the cells, as the command experiment writes them.
-        output: where the results go; made if missing.
-        data: only these data sets, separated by commas; by default all that are there.
+        output: where the results go; by default the folder results beside RUNS.
+        task: only the cells of these tasks, separated by commas; by default all that are there.
         reference: the system that the others are compared with.
         order: of the systems in tables, separated by commas; those not named follow.
         where: only cells with these settings, name=value, separated by commas: epochs=16.
@@ -64,7 +64,7 @@ def report(
 
     cells = find_cells(runs)
     sets = sorted({cell.data for cell in cells})
-    asked = sets if data is None else comma_words(data)
+    asked = sets if task is None else comma_words(task)
     if unknown := [name for name in asked if name not in sets]:
         raise ValueError(f"no cells of data {', '.join(unknown)} in {runs}: there is {', '.join(sets)}")
     cells = [cell for cell in cells if cell.data in asked]
@@ -77,11 +77,12 @@ def report(
         raise ValueError(f"no cells of {', '.join(unknown)} for --reference or --order: there is {', '.join(systems)}")
 
     options = {"where": where, "hash": hash, "resamples": resamples if resamples != 2000 else ""}
+    folder = Path(runs).absolute().parent / "results" if output is None else Path(output)
     for name in tqdm(asked, desc="report", unit="data set"):
         own = [cell for cell in cells if cell.data == name]
         if not any(cell.done for cell in own):
             print(f"{name}: no finished cell")
             continue
         images = PRIVATE not in name.lower() if pictures_of_images is None else pictures_of_images
-        page = write_page(Path(output) / name, own, reference, names, not no_pictures, images, resamples, options)
+        page = write_page(folder / name, own, reference, names, not no_pictures, images, resamples, options)
         print(f"wrote {page}")

@@ -36,8 +36,8 @@ TRAINED = ("curves.csv", "curves.png", "models/model.pt", "models/model_confiden
 
 def experiment(
     system: str,
-    data: str,
-    dataset_dir: str | None = None,
+    task: str,
+    data: str | None = None,
     fold: int = 0,
     seed: int = 0,
     protocol: str = "kfold",
@@ -45,18 +45,18 @@ def experiment(
     validation: float | int | None = None,
     epochs: int | None = None,
     overrides: str | Mapping[str, Any] | None = None,
-    runs: str = "output/runs",
+    runs: str | None = None,
     bundle: str | None = None,
 ) -> None:
     """Trains a system on one fold of a dataset, evaluates it on the fold's test cases, and keeps what a report needs.
 
-    The results go to RUNS/<data>/<system>/fold<f>-seed<s>-<hash>, the hash being that of all settings. Run again after
+    The results go to RUNS/<task>/<system>/fold<f>-seed<s>-<hash>, the hash being that of all settings. Run again after
     a kill, it goes on from the last whole epoch; a finished cell (one with done.json) is left as it is.
 
     Args:
         system: a file of bundle/configs/experiments, without .json.
-        data: a file of bundle/configs/tasks, without .json.
-        dataset_dir: the dataset; by default the task's.
+        task: a file of bundle/configs/tasks, without .json.
+        data: the dataset; by default the task's.
         fold: which, from 0.
         seed: of the training. The folds have their own, the task's.
         protocol: kfold (the task's own folds), two-fold, or leave-one-out.
@@ -64,14 +64,12 @@ def experiment(
         validation: how many cases of a fold validate, or which share; by default the task's.
         epochs: in place of the task's; a system that is not trained (0 epochs) stays untrained.
         overrides: other entries of the configuration, as JSON: '{"amp": true}'.
-        runs: folder of all results.
+        runs: folder of all results; by default output/runs in the bundle.
         bundle: a copy of the project's bundle folder; by default the one beside the package.
     """
     asked = {key: value for key, value in locals().items() if value is not None}
     entries = _read_overrides(overrides) | ({} if epochs is None else {"epochs": epochs})
-    cell = plan_cell(
-        system, data, dataset_dir, fold, seed, protocol, folds, validation, entries, runs=runs, bundle=bundle
-    )
+    cell = plan_cell(system, task, data, fold, seed, protocol, folds, validation, entries, runs=runs, bundle=bundle)
     cell.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(cell.folder / ".lock", timeout=0), children_end_too():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,7 @@ class FoldStudy:
 
     def __init__(
         self,
-        bundle: str,
+        bundle: str | os.PathLike,
         overlays: Sequence[str],
         section: str,
         entries: Mapping[str, Any],

@@ -61,7 +61,7 @@ def find_cells(runs: str | os.PathLike) -> list[FinishedCell]:
     ]
     if not cells:
         raise FileNotFoundError(
-            f"no cell in {root}: python -m dam_study experiment writes <data>/<system>/fold<f>-seed<s>-<hash>/ there"
+            f"no cell in {root}: python -m dam_study experiment writes <task>/<system>/fold<f>-seed<s>-<hash>/ there"
         )
     return sorted(cells, key=lambda cell: (cell.data, *cell.key))
 

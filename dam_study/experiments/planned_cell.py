@@ -28,7 +28,7 @@ class PlannedCell:
     """One system on one fold of one dataset with one seed.
 
     Attributes:
-        folder: ``RUNS/<data>/<system>/fold<f>-seed<s>-<hash>``.
+        folder: ``RUNS/<task>/<system>/fold<f>-seed<s>-<hash>``.
         train: configurations of the training, in order; the cell's own setup goes on top.
         evaluate: configurations of the evaluation, likewise.
         setup: entries that go on top of both.
@@ -45,15 +45,15 @@ class PlannedCell:
 
 def plan_cell(
     system: str,
-    data: str,
-    dataset_dir: str | os.PathLike | None = None,
+    task: str,
+    data: str | os.PathLike | None = None,
     fold: int = 0,
     seed: int = 0,
     protocol: str = "kfold",
     folds: int | None = None,
     validation: float | int | None = None,
     overrides: Mapping[str, Any] | None = None,
-    runs: str | os.PathLike = "output/runs",
+    runs: str | os.PathLike | None = None,
     bundle: str | os.PathLike | None = None,
 ) -> PlannedCell:
     """Merges the configurations of a cell, stores its folds if they are new, and names its directory.
@@ -69,7 +69,7 @@ def plan_cell(
     """
     configs = bundle_folder(bundle) / "configs"
     chain = [
-        configs / "tasks" / f"{_known('data', data, configs / 'tasks')}.json",
+        configs / "tasks" / f"{_known('task', task, configs / 'tasks')}.json",
         configs / "experiments" / f"{_known('system', system, configs / 'experiments')}.json",
     ]
     if protocol not in PROTOCOLS:
@@ -86,9 +86,9 @@ def plan_cell(
     if places := [name for name in given if name.split("#")[0] in (*PLACES, "folds", "seed")]:
         raise ValueError(f"overrides cannot set {', '.join(places)}: the command's own options do")
 
-    where = str(entries.get_parsed_content("dataset_dir") if dataset_dir is None else Path(dataset_dir).absolute())
+    where = str(entries.get_parsed_content("dataset_dir") if data is None else Path(data).absolute())
     cases = [case["case"] for case in decathlon_split(where, "all")]
-    _check_organs(where, data, entries["label_names"])
+    _check_organs(where, task, entries["label_names"])
     count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": len(cases)}[protocol]
     split = {
         "fold": fold,
@@ -96,7 +96,8 @@ def plan_cell(
         "validation": entries["folds"]["validation"] if validation is None else validation,
         "seed": entries["folds"]["seed"],
     }
-    folds_file = Path(runs).absolute() / data / "folds-{folds}-{validation}-{seed}.json".format(**split)
+    root = (configs.parent / "output" / "runs" if runs is None else Path(runs)).absolute()
+    folds_file = root / task / "folds-{folds}-{validation}-{seed}.json".format(**split)
     if not folds_file.is_file():
         write_folds(folds_file, cases, split["folds"], split["validation"], split["seed"])
     decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
@@ -105,7 +106,7 @@ def plan_cell(
     settled, judged = (_plain(_merged(files, changes)[""]) for files in (train, evaluate))
     content = [settled, judged, json.loads(folds_file.read_text(encoding="utf-8")), cases]
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(runs).absolute() / data / system / f"fold{fold}-seed{seed}-{name}"
+    folder = root / task / system / f"fold{fold}-seed{seed}-{name}"
     models = folder / "models"
     setup = {
         **changes,
@@ -117,7 +118,7 @@ def plan_cell(
     }
     settings = {
         "system": system,
-        "data": data,
+        "data": task,
         "protocol": protocol,
         "fold": fold,
         "seed": seed,
@@ -160,15 +161,15 @@ def _uncommented(value: Any) -> Any:
     return [_uncommented(item) for item in value] if isinstance(value, list) else value
 
 
-def _check_organs(dataset_dir: str, data: str, label_names: Mapping[str, str]) -> None:
+def _check_organs(data: str, task: str, label_names: Mapping[str, str]) -> None:
     """Each class of the task must have its name in dataset.json, or a part of it: "anterior" is there for "anterior
     hippocampus"."""
-    file = Path(dataset_dir) / "dataset.json"
+    file = Path(data) / "dataset.json"
     labels = json.loads(file.read_text(encoding="utf-8")).get("labels", {})
     for index, organ in label_names.items():
         here = str(labels.get(index, ""))
         if not here or not (here.lower() in organ.lower() or organ.lower() in here.lower()):
             raise ValueError(
-                f"{file} does not have the {organ} of task {data}: its label {index} is {here or 'not there'}; "
-                "name another --data or --dataset_dir"
+                f"{file} does not have the {organ} of task {task}: its label {index} is {here or 'not there'}; "
+                "name another --task or --data"
             )

@@ -35,8 +35,8 @@ def setup(tmp_path_factory):
     folds = {"fold": 0, "folds": 3, "validation": 3, "seed": 0}
     return {
         "bundle": str(BUNDLE),
-        "config_overlay": str(BUNDLE / "configs" / "tasks" / "pelvic.json"),
-        "dataset_dir": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
+        "overlay": str(BUNDLE / "configs" / "tasks" / "pelvic.json"),
+        "data": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
         "weights": str(folder / "model.pt"),
         "confidence_weights": str(folder / "model_confidence.pt"),
         "overrides": {"channels": CHANNELS, "spacing": [5.0, 5.0, 6.0], "patch_size": [32, 32, 16], "folds": folds},

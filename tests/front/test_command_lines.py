@@ -8,6 +8,7 @@ import pytest
 
 from dam_components import cli
 from dam_components.front import dispatch
+from dam_components.front.checked_words import RENAMED
 from dam_components.front.described import describe_command
 from dam_study import cli as study_cli
 
@@ -83,6 +84,14 @@ def test_words_that_do_not_fit_are_refused(main, words, target, capsys):
     for name in numbers[:1]:
         rest = [word for word in [*given, f"--{valued}=1"] if not word.startswith(f"--{name}=")]
         assert f"--{name} must be a whole number, got many" in ended(main, [*rest, f"--{name}=many"], capsys)[2]
+
+
+@LINES
+def test_one_thing_has_one_name_and_no_default_depends_on_the_working_directory(main, words, target, capsys):
+    options = {option.name: option for option in describe_command(target).options}
+    assert not set(options) & set(RENAMED)
+    for name in {"data", "output", "bundle", "runs", "overrides", "overlay"} & set(options):
+        assert options[name].default in (None, "None", "()"), f"--{name}: say where by default in the command itself"
 
 
 @pytest.mark.parametrize("line", [cli, study_cli])

@@ -99,7 +99,7 @@ def make_report(tmp_path):
     def run(*, pictures: bool = False, **options) -> Path:
         output = tmp_path / "results"
         report(str(tmp_path / "runs"), str(output), no_pictures=not pictures, **{"resamples": 50, **options})
-        return output / options.get("data", "fake")
+        return output / options.get("task", "fake")
 
     return run
 

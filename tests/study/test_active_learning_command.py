@@ -34,8 +34,8 @@ def setup(tmp_path_factory):
     }
     return {
         "bundle": str(BUNDLE),
-        "dataset_dir": str(data),
-        "config_overlay": str(BUNDLE / "configs" / "tasks" / "pelvic.json"),
+        "data": str(data),
+        "overlay": str(BUNDLE / "configs" / "tasks" / "pelvic.json"),
         "overrides": overrides,
     }
 
@@ -44,7 +44,7 @@ def setup(tmp_path_factory):
 def short(setup, tmp_path):
     """Options of a simulation of three trainings."""
     plan = {"start": 2, "add": 2, "rounds": 1, "seeds": 0, "epochs": 2, "epoch_length": 2}
-    return setup | plan | {"output_dir": str(tmp_path / "out")}
+    return setup | plan | {"output": str(tmp_path / "out")}
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def contents(folder):
 def test_a_killed_simulation_goes_on_and_ends_alike(short, trainings, tmp_path, capsys):
     active_learning(**short)
     assert len(trainings) == 3
-    rounds = pd.read_csv(Path(short["output_dir"], "rounds.csv"))
+    rounds = pd.read_csv(Path(short["output"], "rounds.csv"))
     assert rounds[["strategy", "round", "labelled"]].to_numpy().tolist() == [
         ["confidence", 0, 2],
         ["confidence", 1, 4],
@@ -84,25 +84,25 @@ def test_a_killed_simulation_goes_on_and_ends_alike(short, trainings, tmp_path, 
     assert list(rounds.columns[4:]) == ["mean_dice", "bladder", "prostate", "rectum"]
     assert rounds["mean_dice"].between(0, 1, inclusive="neither").all()
     assert "seed 0, round 1, random: 4 labelled, mean Dice" in capsys.readouterr().out
-    report = Path(short["output_dir"], "active_learning.md").read_text()
+    report = Path(short["output"], "active_learning.md").read_text()
     assert "6 training cases of which some are labelled, 3 test cases" in report
     assert "2 epochs of 2 iterations of 1 cases, from scratch, amp False, no validation" in report
     assert '--overrides \'{"channels": [4, 4, 4, 4]' in report
 
-    killed = short | {"output_dir": str(tmp_path / "killed")}
+    killed = short | {"output": str(tmp_path / "killed")}
     trainings.clear()
     trainings.dies_at = 2
     with pytest.raises(KeyboardInterrupt):
         active_learning(**killed)
-    assert not Path(killed["output_dir"], "rounds.csv").exists()
+    assert not Path(killed["output"], "rounds.csv").exists()
     trainings.clear()
     trainings.dies_at = 1  # one is left
     active_learning(**killed)
-    assert len(trainings) == 1 and contents(killed["output_dir"]) == contents(short["output_dir"])
+    assert len(trainings) == 1 and contents(killed["output"]) == contents(short["output"])
     active_learning(**killed)  # nothing is left
 
     for change, message in (
-        ({"epochs": 3}, "holds a simulation with another epochs, 2, not 3: name another --output_dir"),
+        ({"epochs": 3}, "holds a simulation with another epochs, 2, not 3: name another --output"),
         ({"overrides": short["overrides"] | {"learning_rate": 0.5}}, "another learning_rate, 0.001, not 0.5"),
         ({"warm_start": True}, "another warm_start, false, not true"),
         ({"fold": 1}, "another folds#fold, 0, not 1"),
@@ -113,10 +113,10 @@ def test_a_killed_simulation_goes_on_and_ends_alike(short, trainings, tmp_path, 
 
 def test_a_warm_start_goes_on_from_the_weights_of_the_round_before(short, setup, tmp_path, trainings):
     active_learning(**short | {"warm_start": "true", "strategies": "confidence"})
-    kept = Path(short["output_dir"], "rounds")
+    kept = Path(short["output"], "rounds")
     assert [start_from for _, _, start_from in trainings] == [None, kept / "seed0_round0_start"]
-    overlays = [setup["config_overlay"]]
-    entries = setup["overrides"] | {"dataset_dir": setup["dataset_dir"], "learning_rate": 0.0, "weight_decay": 0.0}
+    overlays = [setup["overlay"]]
+    entries = setup["overrides"] | {"dataset_dir": setup["data"], "learning_rate": 0.0, "weight_decay": 0.0}
     learner = BundleLearner(setup["bundle"], overlays, entries, 1, 1, warm_start=True)
     learner._load()
     parser = learner.train(learner.train_cases[:2], 5, kept / "seed0_round0_start")
@@ -130,8 +130,8 @@ def test_a_warm_start_goes_on_from_the_weights_of_the_round_before(short, setup,
 
 
 def test_a_training_has_the_iterations_asked_for_whatever_the_cases(setup):
-    entries = setup["overrides"] | {"dataset_dir": setup["dataset_dir"], "batch_size": 2, "learning_rate": 0.01}
-    learner = BundleLearner(setup["bundle"], [setup["config_overlay"]], entries, epochs=2, epoch_length=3)
+    entries = setup["overrides"] | {"dataset_dir": setup["data"], "batch_size": 2, "learning_rate": 0.01}
+    learner = BundleLearner(setup["bundle"], [setup["overlay"]], entries, epochs=2, epoch_length=3)
     learner._load()
     for count in (1, 5):
         parser = learner.train(learner.train_cases[:count], seed=0)
@@ -156,4 +156,4 @@ def test_a_training_has_the_iterations_asked_for_whatever_the_cases(setup):
 def test_bad_options_are_named_before_anything_is_written(short, options, message):
     with pytest.raises(ValueError, match=message):
         active_learning(**short | options)
-    assert not Path(short["output_dir"]).exists()
+    assert not Path(short["output"]).exists()

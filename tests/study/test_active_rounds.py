@@ -136,12 +136,12 @@ def test_settings_are_kept_and_compared(tmp_path):
     check_settings(tmp_path / "new", settings)
     check_settings(tmp_path / "new", settings)
     for change, message in (
-        ({"add": 4}, "another add, 8, not 4: name another --output_dir"),
+        ({"add": 4}, "another add, 8, not 4: name another --output"),
         ({"train": settings["train"] | {"lr": 0.2}}, "another train#lr, 0.1, not 0.2"),
         ({"amp": True}, "another amp, null, not true"),
     ):
         with pytest.raises(ValueError, match=message):
             check_settings(tmp_path / "new", settings | change)
     Path(tmp_path, "new", "settings.json").write_text("{")
-    with pytest.raises(ValueError, match="settings.json is damaged .*: delete the folder or name another --output_dir"):
+    with pytest.raises(ValueError, match="settings.json is damaged .*: delete the folder or name another --output"):
         check_settings(tmp_path / "new", settings)

@@ -40,8 +40,8 @@ def study(tmp_path_factory):
     torch.save(D.state_dict(), folder / "model_confidence.pt")
     return {
         "bundle": BUNDLE,
-        "config_overlay": OVERLAY,
-        "dataset_dir": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
+        "overlay": OVERLAY,
+        "data": str(write_pelvic_dataset(folder / "data", cases=6, shape=(32, 32, 16))),
         "weights": str(folder / "model.pt"),
         "confidence_weights": str(folder / "model_confidence.pt"),
         "overrides": {"channels": CHANNELS, "spacing": [5.0, 5.0, 6.0], "patch_size": [32, 32, 16], "folds": FOLDS},
@@ -67,7 +67,7 @@ def test_errors_that_networks_share():
 
 def test_command_writes_its_files(study, tmp_path, capsys):
     other = os.path.join(os.path.dirname(study["weights"]), "other.pt")
-    confidence(**study, output_dir=str(tmp_path), hard="true", ensemble=other)
+    confidence(**study, output=str(tmp_path), hard="true", ensemble=other)
     assert sorted(os.listdir(tmp_path)) == [
         "agreement.csv",
         "cases.csv",
@@ -103,7 +103,7 @@ def test_command_writes_its_files(study, tmp_path, capsys):
 
 def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
     def names(**options):
-        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "softmax"} | options)
+        confidence(**{**study, "output": str(tmp_path), "rivals": "softmax"} | options)
         rows = pd.read_csv(tmp_path / "cases.csv")
         assert set(pd.read_csv(tmp_path / "confidence.csv")["score"]) == {"D", "softmax"}
         assert set(rows["kind"]) == {"clean"}
@@ -119,7 +119,7 @@ def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
 
 def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
     def run(fold, S="{fold}", D="{fold}", **options):
-        options = study | {"fold": fold, "rivals": "softmax,temperature", "output_dir": str(tmp_path / "out")} | options
+        options = study | {"fold": fold, "rivals": "softmax,temperature", "output": str(tmp_path / "out")} | options
         confidence(**options | {"weights": f"{tmp_path}/S{S}.pt", "confidence_weights": f"{tmp_path}/{D}/D.pt"})
         return pd.read_csv(tmp_path / "out" / "cases.csv")
 
@@ -156,7 +156,7 @@ def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
 
 def test_band_and_temperature_follow_their_options(study, tmp_path):
     def table(**options):
-        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "temperature", "limit": 1} | options)
+        confidence(**{**study, "output": str(tmp_path), "rivals": "temperature", "limit": 1} | options)
         return pd.read_csv(tmp_path / "confidence.csv").set_index(["region", "score"])
 
     wide, narrow = table(), table(band_mm=5.0)
@@ -166,7 +166,7 @@ def test_band_and_temperature_follow_their_options(study, tmp_path):
 
 def test_calibration_is_a_score_of_its_own_named_or_found_beside_the_weights(study, tmp_path):
     def rows(**options):
-        confidence(**{**study, "output_dir": str(tmp_path), "rivals": "softmax", "limit": 1} | options)
+        confidence(**{**study, "output": str(tmp_path), "rivals": "softmax", "limit": 1} | options)
         table = pd.read_csv(tmp_path / "agreement.csv")
         return table[table["class"] == "mean"].set_index("score")
 
@@ -219,13 +219,13 @@ def test_temperature_of_cases_is_fitted_on_their_voxels():
 def test_bad_options_are_named(study, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         overrides = study["overrides"] | options.get("overrides", {})
-        confidence(**study | {"output_dir": str(tmp_path)} | options | {"overrides": overrides})
+        confidence(**study | {"output": str(tmp_path)} | options | {"overrides": overrides})
     assert not os.listdir(tmp_path)
 
 
 def test_missing_bundle_and_overlay_are_named(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match="no configuration .*train.json: name the bundle's folder with --bundle"
+        FileNotFoundError, match="is no bundle: it has no configs/train.json; name another with --bundle"
     ):
         read_bundle(tmp_path)
     with pytest.raises(FileNotFoundError, match="no configuration missing.json"):
@@ -239,8 +239,8 @@ def test_overrides_are_read_and_left_as_they_were():
 
 
 def test_command_line_quotes_what_a_shell_would_split():
-    line = shell_command("confidence", {"output_dir": "my study", "limit": None, "config_overlay": (), "fold": 0})
-    assert line == "python -m dam_study confidence --output_dir 'my study' --fold 0"
+    line = shell_command("confidence", {"output": "my study", "limit": None, "overlay": (), "fold": 0})
+    assert line == "python -m dam_study confidence --output 'my study' --fold 0"
 
 
 def test_overrides_may_be_json_as_the_command_line_passes_it_on():

@@ -34,8 +34,8 @@ def options(patients, tiny, tmp_path_factory):
     """Of the command, for one cell."""
     return {
         "system": "proposed",
-        "data": "pelvic",
-        "dataset_dir": str(patients),
+        "task": "pelvic",
+        "data": str(patients),
         "validation": 1,
         "epochs": EPOCHS,
         "overrides": json.dumps({**tiny, "warmup_epochs": 1}),
@@ -97,7 +97,7 @@ def test_what_a_cell_holds(finished, options):
     assert config["entries"]["epochs"] == EPOCHS and config["entries"]["beta"] == 2.0
     assert config["libraries"]["torch"] == torch.__version__
     assert torch.__version__ in config["machine"]
-    assert config["command"].startswith("python -m dam_study experiment --system proposed --data pelvic")
+    assert config["command"].startswith("python -m dam_study experiment --system proposed --task pelvic")
     rows = pd.read_csv(folder / "metrics.csv")
     done = json.loads((folder / "done.json").read_text())
     whole = rows[rows["region"] == "whole"]
@@ -259,16 +259,16 @@ def dry_run(grid, runs, folder, capfd):
 def test_the_grid_makes_its_synthetic_data(options, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     made = tmp_path / "made"
-    grid = {"data": "pelvic", "dataset_dir": str(made), "synthesize": {"cases": 10, "shape": [16, 16, 8]}}
+    grid = {"task": "pelvic", "data": str(made), "synthesize": {"cases": 10, "shape": [16, 16, 8]}}
     grid |= {"systems": ["unet"], "test_folds": [0], "seeds": [0], "overrides": json.loads(options["overrides"])}
-    assert "--system unet --data pelvic" in dry_run(grid, tmp_path / "runs", tmp_path, capfd)
+    assert "--system unet --task pelvic" in dry_run(grid, tmp_path / "runs", tmp_path, capfd)
     assert len(json.loads((made / "dataset.json").read_text())["training"]) == 10
 
 
 def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_path, monkeypatch, capfd):
     grid = {
-        "data": "pelvic",
-        "dataset_dir": options["dataset_dir"],
+        "task": "pelvic",
+        "data": options["data"],
         "systems": ["proposed", "unet"],
         "test_folds": [0],
         "seeds": [0],
@@ -278,5 +278,5 @@ def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_pat
     }
     monkeypatch.chdir(tmp_path)  # its own files
     text = dry_run(grid, options["runs"], tmp_path, capfd)
-    assert "-m dam_study experiment --system unet --data pelvic" in text
+    assert "-m dam_study experiment --system unet --task pelvic" in text
     assert "--system proposed" not in text  # done.json of the finished cell is where the grid looks for it

@@ -25,10 +25,10 @@ def test_the_same_bytes_again_in_any_order_of_the_disk(two_seeds, monkeypatch, w
 def test_images_of_promise12_are_shown_on_demand_only(write_cell, whole, make_report):
     for system in ("unet", "enunet_hybrid"):
         write_cell(system, whole({"a": 0.5}), data="promise12", images=True)
-    folder = make_report(pictures=True, data="promise12")
+    folder = make_report(pictures=True, task="promise12")
     assert {p.name for p in folder.glob("*.png")} == {"figure3.png", "curves.png"}
     assert "(Figures 2, 4 and 5) are left out" in (folder / "report.md").read_text()
-    make_report(pictures=True, data="promise12", pictures_of_images=True)
+    make_report(pictures=True, task="promise12", pictures_of_images=True)
     assert (folder / "figure2.png").is_file() and (folder / "figure4_unet.png").is_file()
 
 

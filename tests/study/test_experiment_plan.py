@@ -17,9 +17,9 @@ SYSTEMS = sorted(file.stem for file in (bundle_folder() / "configs" / "experimen
 
 @pytest.fixture
 def plan(patients, tmp_path):
-    def make(system="proposed", data="pelvic", dataset_dir=None, validation=1, runs=None, **options):
+    def make(system="proposed", task="pelvic", data=None, validation=1, runs=None, **options):
         runs = tmp_path / "runs" if runs is None else runs
-        return plan_cell(system, data, dataset_dir or patients, validation=validation, runs=runs, **options)
+        return plan_cell(system, task, data or patients, validation=validation, runs=runs, **options)
 
     return make
 
@@ -102,7 +102,7 @@ def test_the_content_of_the_fold_file_and_the_cases_are_part_of_the_hash(plan, p
     index = json.loads((fewer / "dataset.json").read_text())
     index["training"].pop()
     (fewer / "dataset.json").write_text(json.dumps(index))
-    hashes.add(plan(folds=4, dataset_dir=fewer, runs=tmp_path / "other").settings["hash"])
+    hashes.add(plan(folds=4, data=fewer, runs=tmp_path / "other").settings["hash"])
     assert len(hashes) == 3
 
 
@@ -115,7 +115,7 @@ def test_places_and_comments_are_no_settings(plan, patients, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(patients, moved)
     bundle = edited_bundle(tmp_path / "bundle", "train.json", _desc_="other words", difficulty_frames=3)
-    same = plan(dataset_dir=moved, runs=tmp_path / "elsewhere", bundle=bundle)
+    same = plan(data=moved, runs=tmp_path / "elsewhere", bundle=bundle)
     assert same.settings["hash"] == plan().settings["hash"]
     assert str(tmp_path) not in json.dumps(same.settings)
 
@@ -166,7 +166,7 @@ def test_the_tasks_own_folder_is_the_default(patients, tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"system": "nunet"}, r"system must be one of adversarial, .*vnet, voxel, got 'nunet'"),
-        ({"data": "liver"}, r"data must be one of hippocampus, .*promise12, got 'liver'"),
+        ({"task": "liver"}, r"task must be one of hippocampus, .*promise12, got 'liver'"),
         ({"protocol": "loo"}, "protocol must be one of kfold, two-fold, leave-one-out, got 'loo'"),
         ({"overrides": {"epoch": 3}}, "overrides name 'epoch', which is no entry of"),
         ({"overrides": {"networks#residual": False}}, "overrides name 'networks#residual', which is no entry of"),
@@ -188,11 +188,11 @@ def test_a_dataset_without_the_organ_is_refused(plan, patients, tmp_path):
     index["labels"]["2"] = "uterus"
     (other / "dataset.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="does not have the prostate of task pelvic: its label 2 is uterus; name"):
-        plan(dataset_dir=other)
+        plan(data=other)
     del index["labels"]["2"]
     (other / "dataset.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="its label 2 is not there"):
-        plan(dataset_dir=other)
+        plan(data=other)
 
 
 def test_a_label_may_have_a_part_of_the_organs_name(plan, patients, tmp_path):
@@ -201,7 +201,7 @@ def test_a_label_may_have_a_part_of_the_organs_name(plan, patients, tmp_path):
     index = json.loads((other / "dataset.json").read_text())
     index["labels"] = {"0": "background", "1": "Anterior", "2": "Posterior"}
     (other / "dataset.json").write_text(json.dumps(index))
-    assert plan(data="hippocampus", dataset_dir=other).settings["data"] == "hippocampus"
+    assert plan(task="hippocampus", data=other).settings["data"] == "hippocampus"
 
 
 def test_a_fold_file_of_other_data_is_refused(plan, tmp_path):
@@ -212,4 +212,4 @@ def test_a_fold_file_of_other_data_is_refused(plan, tmp_path):
 
 def test_no_dataset(plan, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no dataset\.json in"):
-        plan(dataset_dir=tmp_path)
+        plan(data=tmp_path)

@@ -118,7 +118,7 @@ def test_bad_options(two_seeds, make_report, tmp_path):
     for options, message in (
         ({"reference": "vnet"}, "no cells of vnet for --reference or --order: there is enunet_hybrid, unet"),
         ({"order": "unet,oops"}, "no cells of oops"),
-        ({"data": "brain"}, "no cells of data brain in .*: there is fake"),
+        ({"task": "brain"}, "no cells of data brain in .*: there is fake"),
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
         ({"pictures_of_images": "yes"}, "pictures_of_images must be True or False, got 'yes'"),
     ):
