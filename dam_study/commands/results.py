@@ -35,7 +35,7 @@ def report(
     Writes OUTPUT/<task>/report.md and what it shows. The same cells give the same bytes.
 
     Args:
-        runs: folder of the cells, as the command experiment writes them.
+        runs: folder of the cells, as the command experiment writes them: RUNS in the pages.
         output: where the results go; by default the folder results beside RUNS.
         task: only the cells of these tasks, separated by commas; by default all that are there.
         reference: the system that the others are compared with.

@@ -83,4 +83,4 @@ def _figures(folder: Path, page: PageCells, of_images: bool) -> PagePart:
 def _command(data: str, reference: str, order: Sequence[str], options: Mapping[str, Any] | None) -> str:
     asked = {"task": data, "reference": reference, "order": ",".join(order), **(options or {})}
     words = [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
-    return f"python -m dam_study report {shlex.join(words)}"
+    return f"python -m dam_study report RUNS {shlex.join(words)}"
