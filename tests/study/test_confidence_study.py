@@ -224,7 +224,7 @@ def test_bad_options_are_named(study, tmp_path, options, message):
 
 
 def test_missing_bundle_and_overlay_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no configuration .*train.json: name the bundle.s folder with --bundle"):
+    with pytest.raises(FileNotFoundError, match="no configuration .*train.json: name the bundle.s folder"):
         read_bundle(tmp_path)
     with pytest.raises(FileNotFoundError, match="no configuration missing.json"):
         read_bundle(BUNDLE, ["missing.json"])
