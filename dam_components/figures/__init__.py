@@ -1,7 +1,9 @@
 """Pictures of a case and of a training."""
 
-from dam_components.figures.curves import draw_training_curves
 from dam_components.figures.pictures import draw_case, most_telling_slices, save_figure
 from dam_components.figures.review import draw_review
+from dam_components.moved_names import moved_names
 
-__all__ = ["draw_case", "draw_review", "draw_training_curves", "most_telling_slices", "save_figure"]
+__all__ = ["draw_case", "draw_review", "most_telling_slices", "save_figure"]
+
+__getattr__ = moved_names(__name__, {"draw_training_curves": "dam_study.report.training_curves"})

@@ -5,7 +5,7 @@ from dam_components.handlers.checkpoints import BestSaver, FinalSaver, RunLoader
 from dam_components.handlers.confidence_picture import ConfidencePicture
 from dam_components.handlers.run_control import SeedEpochs, StopOnInterrupt
 from dam_components.handlers.summary import ReportSummary, write_summary
-from dam_components.handlers.training_curves import TrainingCurves
+from dam_components.moved_names import moved_names
 
 __all__ = [
     "BestSaver",
@@ -17,8 +17,9 @@ __all__ = [
     "RunSaver",
     "SeedEpochs",
     "StopOnInterrupt",
-    "TrainingCurves",
     "newest_checkpoint",
     "summarise",
     "write_summary",
 ]
+
+__getattr__ = moved_names(__name__, {"TrainingCurves": "dam_study.handlers"})

@@ -2,13 +2,14 @@
 
 from dam_components.moved_names import moved_names
 
-HANDLERS = ("CaseMetrics", "ConfidencePicture", "ReportSummary", "TrainingCurves", "summarise", "write_summary")
-FIGURES = ("draw_case", "draw_review", "draw_training_curves", "most_telling_slices", "save_figure")
-STUDY = ("DifficultyFrames", "KeptSlices", "write_arrays")
+HANDLERS = ("CaseMetrics", "ConfidencePicture", "ReportSummary", "summarise", "write_summary")
+FIGURES = ("draw_case", "draw_review", "most_telling_slices", "save_figure")
+STUDY = ("DifficultyFrames", "KeptSlices", "TrainingCurves", "write_arrays")
 
 __getattr__ = moved_names(
     __name__,
     dict.fromkeys(HANDLERS, "dam_components.handlers")
     | dict.fromkeys(FIGURES, "dam_components.figures")
-    | dict.fromkeys(STUDY, "dam_study.handlers"),
+    | dict.fromkeys(STUDY, "dam_study.handlers")
+    | {"draw_training_curves": "dam_study.report.training_curves"},
 )

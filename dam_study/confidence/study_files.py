@@ -20,11 +20,11 @@ from dam_components.confidence.evidence_table import (
     agreement_table,
     case_rows,
     markdown_table,
-    review_table,
     score_table,
     show_scores,
 )
 from dam_components.figures.pictures import save_figure
+from dam_study.confidence.review_flags import flag_table
 from dam_study.confidence.rival_scores import ALL_SCORES
 
 __all__ = ["describe_machine", "shell_command", "write_study"]
@@ -108,5 +108,5 @@ def _report(facts: Mapping[str, str], table: pd.DataFrame, rows: pd.DataFrame, a
     # each hard kind by class is in agreement.csv; here it would bury the rest
     told = agreement[agreement["cases"].str.startswith("clean") | (agreement["class"] == "mean")]
     parts += ["## Predicted and true Dice of a case", CASES, markdown_table(told)]
-    parts += [f"## Cases with a class below {REVIEW_BELOW:g}", FLAGS, markdown_table(review_table(rows, REVIEW_BELOW))]
+    parts += [f"## Cases with a class below {REVIEW_BELOW:g}", FLAGS, markdown_table(flag_table(rows, REVIEW_BELOW))]
     return "\n\n".join(parts) + "\n"

@@ -2,5 +2,6 @@
 
 from dam_study.handlers.difficulty_frames import DifficultyFrames, write_arrays
 from dam_study.handlers.kept_slices import KeptSlices
+from dam_study.handlers.training_curves import TrainingCurves
 
-__all__ = ["DifficultyFrames", "KeptSlices", "write_arrays"]
+__all__ = ["DifficultyFrames", "KeptSlices", "TrainingCurves", "write_arrays"]

@@ -18,12 +18,12 @@ from dam_components.confidence.evidence_table import (
     agreement_table,
     case_rows,
     markdown_table,
-    review_table,
     score_table,
     show_scores,
 )
 from dam_components.metrics import ClassCalibration, DiceCalibration, ScoreHistogram
 from dam_components.transforms import ConfidenceMapd
+from dam_study.confidence.review_flags import flag_table
 
 SHAPE = (12, 12, 12)
 
@@ -183,11 +183,11 @@ def test_flags_are_counted_by_the_worst_class_of_a_case():
     ]
     hard = evidence("found", [0.1, 0.2], [0.2, 0.1], [True, True])
     hard.kind = "noise"
-    table = review_table(case_rows([*cases, hard], ["one", "two"], ["D"])).set_index("cases")
+    table = flag_table(case_rows([*cases, hard], ["one", "two"], ["D"])).set_index("cases")
     assert table.loc["clean", ["n", "bad", "flagged", "found", "right"]].tolist() == [4, 2, 2, 0.5, 0.5]
     assert table.loc["clean and hard", ["n", "bad", "flagged"]].tolist() == [5, 3, 3]
     assert table.loc["clean and hard", ["found", "right"]].tolist() == pytest.approx([2 / 3, 2 / 3])
-    none = review_table(case_rows(cases, ["one", "two"], ["D"]), below=0.1)
+    none = flag_table(case_rows(cases, ["one", "two"], ["D"]), below=0.1)
     assert none[["bad", "flagged"]].to_numpy().tolist() == [[0, 0]] and none[["found", "right"]].isna().all(axis=None)
 
 

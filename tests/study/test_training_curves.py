@@ -7,8 +7,8 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from dam_components.figures import draw_training_curves
-from dam_components.handlers import TrainingCurves
+from dam_study.handlers import TrainingCurves
+from dam_study.report.training_curves import draw_training_curves
 
 COLUMNS = [
     *("epoch", "train_loss", "segmentation_loss", "confidence_loss", "adversarial_loss"),
