@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.confidence.case_evidence import CALIBRATED
 from dam_components.confidence.trained_bundle import comma_words, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
-from dam_components.metrics import DiceCalibration
-from dam_study.confidence.fold_study import CASE_SCORES, FoldStudy, check_folds
+from dam_study.confidence.fold_study import FoldStudy, check_folds
 from dam_study.confidence.rival_scores import ALL_SCORES
-from dam_study.confidence.study_files import describe_machine, shell_command, write_study
+from dam_study.confidence.study_facts import shell_command, study_facts
+from dam_study.confidence.study_files import write_study
 
 __all__ = ["confidence"]
 
@@ -73,21 +71,13 @@ def confidence(
         ValueError: for an option out of range; the message says what goes.
         FileNotFoundError: without the bundle, the data or the weights.
     """
-    if str(hard).lower() not in ("true", "false"):
-        raise ValueError(f"hard must be true or false, got {hard!r}")
-    spoilers = [
-        HardCased(("image", "label"), kind, severity, seed) for kind in HARD_KINDS if str(hard).lower() == "true"
-    ]
-    asked = {name: value for name, value in locals().items() if name != "spoilers"}
-    root = bundle_folder(bundle)
-    overlays, members = comma_words(overlay), comma_words(ensemble)
-    names = [n for n in ALL_SCORES if n != "ensemble" or members] if rivals == "all" else ["D", *comma_words(rivals)]
-    names = list(dict.fromkeys(names))  # D once
-    axes = [int(axis) for axis in comma_words(flip_axes)]
+    asked = dict(locals())
+    root, members = bundle_folder(bundle), comma_words(ensemble)
+    spoilers = _spoilers(hard, severity, seed)
     studies = [
         FoldStudy(
             root,
-            overlays,
+            comma_words(overlay),
             section,
             in_fold(named_entries(data, weights, confidence_weights, number, overrides), number),
             in_fold(members, number),
@@ -97,42 +87,26 @@ def confidence(
         for number in ([None] if fold is None else [int(word) for word in comma_words(fold)])
     ]
     check_folds(studies)
+    names = _score_names(rivals, bool(members))
     for study in studies:
-        study.gather(names, spoilers, axes, band_mm, seed)
+        study.gather(names, spoilers, [int(axis) for axis in comma_words(flip_axes)], band_mm, seed)
 
-    first = studies[0]
-    clean = [case for study in studies for case in study.clean]
-    spoilt = [case for study in studies for case in study.spoilt]
-    errors = [counts for study in studies for counts in study.errors]
-    temperatures = [f"{study.temperature:.4f}" for study in studies if study.temperature is not None]
-    folds = first.parser.get_parsed_content("folds") | {"fold": ", ".join(str(study.fold) for study in studies)}
-    dataset = Path(str(first.parser.get_parsed_content("dataset_dir"))).name
-    facts = {
-        "command": shell_command("confidence", asked),
-        "data": f"{dataset}, section {section}, {len(clean)} cases"
-        + (f", each made hard in {len(spoilers)} ways, severity {severity:g}" if spoilers else ""),
-        "folds": ", ".join(f"{key} {value}" for key, value in folds.items()),
-        "band": f"{band_mm:g} mm on each side of a surface of label or prediction",
-        "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
-        **({"temperature": ", ".join(temperatures)} if temperatures else {}),
-        **({"errors": shared_words(errors)} if errors else {}),
-        **({CALIBRATED: f"by {first.calibration_file.name}, {interval_words(first.learnt)}"} if first.learnt else {}),
-        "machine": describe_machine(first.device),
-    }
-    labels = first.parser.get_parsed_content("label_names")
-    class_names = [labels[index] for index in sorted(labels, key=int)]
-    told = [name for name in (*CASE_SCORES, CALIBRATED) if name in clean[0].predicted_dice]
+    facts = {"command": shell_command("confidence", asked)}
+    facts |= study_facts(studies, len(spoilers), severity, band_mm, f"{resamples} bootstrap resamples", seed)
     folder = root / "output" / "confidence" if output is None else output
-    print(write_study(folder, clean, spoilt, class_names, told, facts, resamples, seed))
+    print(write_study(folder, studies, facts, resamples, seed))
 
 
-def shared_words(errors: Sequence[tuple[int, int]]) -> str:
-    """What the report says of the errors that networks share, over all cases."""
-    wrong, shared = (sum(counts) for counts in zip(*errors, strict=True))
-    share = shared / max(wrong, 1)
-    return f"{share:.1%} of S's {wrong} wrong voxels are called the same by every network of the ensemble"
+def _spoilers(hard: Any, severity: float, seed: int) -> list[HardCased]:
+    """What makes hard cases, where they are asked for."""
+    if str(hard).lower() not in ("true", "false"):
+        raise ValueError(f"hard must be true or false, got {hard!r}")
+    kinds = HARD_KINDS if str(hard).lower() == "true" else ()
+    return [HardCased(("image", "label"), kind, severity, seed) for kind in kinds]
 
 
-def interval_words(calibration: DiceCalibration) -> str:
-    """What the report says of the calibration's interval."""
-    return "no interval" if calibration.level is None else f"with intervals that should hold {calibration.level:.0%}"
+def _score_names(rivals: str | Sequence[str], ensemble: bool) -> list[str]:
+    """D and the rivals that are asked for, each once; all of them without the ensemble where it has no members."""
+    if rivals == "all":
+        return [name for name in ALL_SCORES if name != "ensemble" or ensemble]
+    return list(dict.fromkeys(["D", *comma_words(rivals)]))

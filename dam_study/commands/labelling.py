@@ -11,7 +11,7 @@ from dam_components.confidence.trained_bundle import comma_words, named_entries,
 from dam_study.active_learning.round_files import write_rounds
 from dam_study.active_learning.rounds import LabellingPlan, Round, check_settings, simulate
 from dam_study.active_learning.training import BundleLearner
-from dam_study.confidence.study_files import describe_machine, shell_command
+from dam_study.confidence.study_facts import describe_machine, shell_command
 
 __all__ = ["active_learning"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from dam_components.confidence.trained_bundle import comma_words
 from dam_study.experiments.cell_settings import pick_cells
-from dam_study.experiments.finished_cell import find_cells
+from dam_study.experiments.finished_cell import FinishedCell, find_cells
 from dam_study.report.experiment_page import write_page
 
 __all__ = ["report"]
@@ -51,34 +52,16 @@ def report(
         ValueError: for an option out of range, a damaged file, or cells that must not be mixed.
         FileNotFoundError: without cells.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    for name, value in (("no_pictures", no_pictures), ("pictures_of_images", pictures_of_images)):
-        if value not in (True, False, None):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
-    # a value may be a list: a comma parts only where another name follows
-    pairs = [word.partition("=") for word in re.split(r",(?=\s*[\w#]+=)", where) if word]
-    if any(not sign for _, sign, _ in pairs):
-        raise ValueError(f"where must be name=value, several separated by commas, got {where!r}")
-    wanted, names = {name.strip(): value.strip() for name, _, value in pairs}, comma_words(order)
-
-    cells = find_cells(runs)
-    sets = sorted({cell.data for cell in cells})
-    asked = sets if task is None else comma_words(task)
-    if unknown := [name for name in asked if name not in sets]:
-        raise ValueError(f"no cells of data {', '.join(unknown)} in {runs}: there is {', '.join(sets)}")
-    cells = [cell for cell in cells if cell.data in asked]
-    if wanted or hash:
-        cells = pick_cells(cells, wanted, comma_words(hash))
-    if not any(cell.done for cell in cells):
-        raise ValueError(f"none of the {len(cells)} cells in {runs} is finished (done.json): run experiment to its end")
-    systems = sorted({cell.system for cell in cells})
+    _check_options(resamples, no_pictures, pictures_of_images)
+    cells = _pick(find_cells(runs), runs, None if task is None else comma_words(task), where, comma_words(hash))
+    systems, names = sorted({cell.system for cell in cells}), comma_words(order)
     if unknown := [name for name in [reference, *names] if name not in systems]:
         raise ValueError(f"no cells of {', '.join(unknown)} for --reference or --order: there is {', '.join(systems)}")
 
     options = {"where": where, "hash": hash, "resamples": resamples if resamples != 2000 else ""}
     folder = Path(runs).absolute().parent / "results" if output is None else Path(output)
-    for name in tqdm(asked, desc="report", unit="data set"):
+    sets = comma_words(task) if task is not None else sorted({cell.data for cell in cells})
+    for name in tqdm(sets, desc="report", unit="data set"):
         own = [cell for cell in cells if cell.data == name]
         if not any(cell.done for cell in own):
             print(f"{name}: no finished cell")
@@ -86,3 +69,41 @@ def report(
         images = PRIVATE not in name.lower() if pictures_of_images is None else pictures_of_images
         page = write_page(folder / name, own, reference, names, not no_pictures, images, resamples, options)
         print(f"wrote {page}")
+
+
+def _check_options(resamples: int, no_pictures: Any, pictures_of_images: Any) -> None:
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    for name, value in (("no_pictures", no_pictures), ("pictures_of_images", pictures_of_images)):
+        if value not in (True, False, None):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def _pick(
+    cells: Sequence[FinishedCell], runs: str, sets: Sequence[str] | None, where: str, hashes: Sequence[str]
+) -> list[FinishedCell]:
+    """The cells that the options ask for.
+
+    Raises:
+        ValueError: if there are none of a data set, none is left, or none of those left is finished.
+    """
+    known = sorted({cell.data for cell in cells})
+    asked = known if sets is None else sets
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(f"no cells of data {', '.join(unknown)} in {runs}: there is {', '.join(known)}")
+    picked = [cell for cell in cells if cell.data in asked]
+    if where or hashes:
+        picked = pick_cells(picked, _named_values(where), hashes)
+    if not any(cell.done for cell in picked):
+        raise ValueError(
+            f"none of the {len(picked)} cells in {runs} is finished (done.json): run experiment to its end"
+        )
+    return picked
+
+
+def _named_values(where: str) -> dict[str, str]:
+    # a value may be a list: a comma parts only where another name follows
+    pairs = [word.partition("=") for word in re.split(r",(?=\s*[\w#]+=)", where) if word]
+    if any(not sign for _, sign, _ in pairs):
+        raise ValueError(f"where must be name=value, several separated by commas, got {where!r}")
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -23,7 +23,7 @@ from dam_components.commands.bundle_jobs import run_bundle, shell_line
 from dam_components.figures import save_figure
 from dam_components.handlers import newest_checkpoint
 from dam_components.handlers.checkpoints import epoch_of
-from dam_study.confidence.study_files import describe_machine
+from dam_study.confidence.study_facts import describe_machine
 from dam_study.experiments.finished_cell import FinishedCell, read_metrics
 from dam_study.experiments.planned_cell import PlannedCell, plan_cell
 from dam_study.report.training_curves import draw_training_curves

@@ -92,6 +92,12 @@ class FoldStudy:
         self.spoilt: list[CaseEvidence] = []
         self.errors: list[tuple[int, int]] = []
 
+    @property
+    def class_names(self) -> list[str]:
+        """Of the classes without the background."""
+        labels = self.parser.get_parsed_content("label_names")
+        return [labels[index] for index in sorted(labels, key=int)]
+
     def gather(
         self, names: Sequence[str], spoilers: Sequence[HardCased], flip_axes: Sequence[int], band_mm: float, seed: int
     ) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 
 from dam_components.atomic_files import write_whole
-from dam_components.confidence.case_evidence import CaseEvidence
+from dam_components.confidence.case_evidence import CALIBRATED
 from dam_components.confidence.evidence_curves import draw_curves
 from dam_components.confidence.evidence_table import (
     agreement_table,
@@ -24,10 +19,11 @@ from dam_components.confidence.evidence_table import (
     show_scores,
 )
 from dam_components.figures.pictures import save_figure
+from dam_study.confidence.fold_study import CASE_SCORES, FoldStudy
 from dam_study.confidence.review_flags import flag_table
 from dam_study.confidence.rival_scores import ALL_SCORES
 
-__all__ = ["describe_machine", "shell_command", "write_study"]
+__all__ = ["write_study"]
 
 REVIEW_BELOW = 0.8  # as in the bundle's inference
 CASES = "`constant` is the mean true Dice of the other cases: who predicts worse than that knows nothing of the case."
@@ -40,10 +36,7 @@ FLAGS = (
 
 def write_study(
     folder: str | os.PathLike,
-    clean: Sequence[CaseEvidence],
-    spoilt: Sequence[CaseEvidence],
-    class_names: Sequence[str],
-    case_scores: Sequence[str],
+    studies: Sequence[FoldStudy],
     facts: Mapping[str, str],
     resamples: int,
     seed: int,
@@ -52,16 +45,16 @@ def write_study(
 
     Args:
         folder: where to; made if missing.
-        clean: the cases, all with the same scores, ``D`` among them.
-        spoilt: the hard ones, or none.
-        class_names: without the background.
-        case_scores: scores of all cases that predict Dice.
+        studies: the folds, pooled; all with the same scores, ``D`` among them.
         facts: what the numbers come from, ``command`` among them, in the order in which they are told.
         resamples: of the bootstrap over cases.
         seed: of its draws.
     """
+    clean = [case for study in studies for case in study.clean]
+    spoilt = [case for study in studies for case in study.spoilt]
+    case_scores = [name for name in (*CASE_SCORES, CALIBRATED) if name in clean[0].predicted_dice]
     table = score_table(clean, resamples, seed)
-    rows = case_rows([*clean, *spoilt], class_names, case_scores)
+    rows = case_rows([*clean, *spoilt], studies[0].class_names, case_scores)
     agreement = agreement_table(rows)
     text = _report(facts, table, rows, agreement)
     path = Path(folder)
@@ -75,28 +68,6 @@ def write_study(
         write_whole(path / name, content)
     save_figure(draw_curves(clean, rows), path / "confidence.png")
     return text
-
-
-def shell_command(command: str, asked: Mapping[str, Any]) -> str:
-    """The command line of a command of this package with these options; ``None`` and the empty string are left out.
-
-    Example:
-        >>> shell_command("confidence", {"bundle": "bundle", "fold": None, "flip_axes": (0, 1), "hard": True})
-        'python -m dam_study confidence --bundle bundle --flip_axes 0,1 --hard True'
-    """
-    words = ["python", "-m", "dam_study", command]
-    for name, value in asked.items():
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        text = json.dumps(value) if isinstance(value, dict) else text
-        words += [] if value is None or not text else [f"--{name}", text]
-    return shlex.join(words)
-
-
-def describe_machine(device: torch.device) -> str:
-    """The kind of machine that the times were taken on."""
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def _report(facts: Mapping[str, str], table: pd.DataFrame, rows: pd.DataFrame, agreement: pd.DataFrame) -> str:

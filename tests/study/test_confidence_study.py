@@ -14,10 +14,10 @@ from dam_components.data import HARD_KINDS
 from dam_components.metrics import ClassCalibration, DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.synthetic import write_pelvic_dataset
-from dam_study.commands.confidence_study import confidence, shared_words
+from dam_study.commands.confidence_study import confidence
 from dam_study.confidence.fold_study import case_shared_errors, validation_temperature
 from dam_study.confidence.rival_scores import ALL_SCORES
-from dam_study.confidence.study_files import shell_command
+from dam_study.confidence.study_facts import shared_words, shell_command
 
 BUNDLE = os.path.join(os.path.dirname(__file__), "..", "..", "bundle")
 OVERLAY = os.path.join(BUNDLE, "configs", "tasks", "pelvic.json")
@@ -76,7 +76,7 @@ def test_command_writes_its_files(study, tmp_path, capsys):
         "confidence.png",
     ]
     page = (tmp_path / "confidence.md").read_text()
-    assert "wrong voxels are called the same by every network of the ensemble" in page
+    assert "wrong voxels are predicted the same by every network of the ensemble" in page
     table = pd.read_csv(tmp_path / "confidence.csv")
     assert [*zip(table["region"], table["score"], strict=True)] == [
         (r, s) for r in ("band", "volume") for s in ALL_SCORES
