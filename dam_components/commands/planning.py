@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
-from dam_components.data.finding import LEVELS, at_level
+from dam_components.data.finding import at_level, summary_lines
 from dam_components.planning.case_survey import CaseSurvey
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
+from dam_components.planning.label_files import use_label_values
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 
@@ -24,14 +25,16 @@ def new_bundle(
     labels: str | None = None,
     modality: str | None = None,
     label_names: Mapping[int, str] | None = None,
+    label_values: str | None = None,
     patch_voxels: int = 150_000,
     cache_gb: float = 8.0,
     bundle: str | None = None,
 ) -> None:
     """Checks a labelled dataset, plans the training for it and writes a bundle that trains at once.
 
-    The dataset has a dataset.json (Medical Segmentation Decathlon or nnU-Net v2), or is two folders with files of equal
-    names. The rules of the plan are in dam_components/data/plan.py. Images stay where and as they are.
+    The dataset has a dataset.json (Medical Segmentation Decathlon or nnU-Net v2), is two folders with files of equal
+    names, or has labels beside images (X_seg beside X), a folder a case, BIDS derivatives or a file a structure. The
+    rules of the plan are in dam_components/planning/plan.py. Images stay where and as they are.
 
     Args:
         data: the dataset's folder.
@@ -40,6 +43,8 @@ def new_bundle(
         labels: folder of their labels, likewise.
         modality: CT, MR, ...; by default what dataset.json says. CT is normalised by fixed units.
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
+        label_values: the values of each class in the label files, '{liver: 5, kidneys: [2, 3]}'; the others are then
+            background. 'all' makes each value a class. The bundle gets label files of its own.
         patch_voxels: most voxels of a training patch: 150000 for a CPU, 2000000 for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
         bundle: the bundle whose configurations are taken; by default the project's.
@@ -53,13 +58,12 @@ def new_bundle(
     if target.exists():
         raise FileExistsError(f"{target} exists: name another folder with --output, or remove it")
     dataset = read_dataset(str(data), images, labels)
+    use_label_values(dataset, label_values)
     _named_by_user(dataset, modality, label_names)
     surveys, findings = check_dataset(dataset)
-    for level in LEVELS:
-        for finding in at_level(findings, level):
-            print(finding)
+    print(*summary_lines(findings), sep="\n", end="\n" if findings else "")
     if errors := at_level(findings, "error"):
-        raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: mend them; no bundle was written")
+        raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
     fingerprint = _fingerprint(dataset, surveys)
     plan = make_plan(fingerprint, patch_voxels, cache_gb)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)

@@ -11,19 +11,34 @@ from typing import Any
 
 from dam_components.data.finding import Finding
 
-__all__ = ["CaseFiles", "SourceDataset", "case_stem", "read_dataset"]
+__all__ = ["CaseFiles", "SourceDataset", "case_stem", "folder_pair", "read_dataset"]
 
-SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
-COMPANIONS = (".raw", ".zraw", ".json", ".txt", ".csv", ".md")  # the voxels of an .mhd, and what lies beside images
+SUFFIXES = (".nii.gz", ".nii", ".img", ".mhd", ".mha", ".nrrd")  # in capitals too
+COMPANIONS = (
+    ".hdr",
+    ".raw",
+    ".zraw",
+    ".json",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".md",
+    ".bval",
+    ".bvec",
+)  # what lies beside images
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """A case's images, one file (or DICOM series folder) a channel or one for all, and its label."""
+    """A case's images, one file (or DICOM series folder) a channel or one for all, and its label.
+
+    ``structures`` are the files of a label that has one for each structure, by name; ``label`` is then their folder.
+    """
 
     name: str
     images: tuple[Path, ...]
     label: Path
+    structures: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass
@@ -31,6 +46,7 @@ class SourceDataset:
     """A dataset as it was found, with what is wrong with its list of files.
 
     ``channel_names`` and ``label_names`` (from 1, without background) are ``None`` where nothing states them.
+    ``label_values`` says which class each value of the label files is; ``None``: the value itself.
     """
 
     folder: Path
@@ -41,6 +57,12 @@ class SourceDataset:
     licence: str = ""
     cases: list[CaseFiles] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    label_values: dict[int, int] | None = None
+
+    @property
+    def writes_labels(self) -> bool:
+        """Whether the bundle needs label files of its own: their values or their number change."""
+        return self.label_values is not None or any(case.structures for case in self.cases)
 
     def error(self, where: Any, what: str, remedy: str) -> None:
         """Notes something that is wrong, and the remedy."""
@@ -52,8 +74,9 @@ def read_dataset(folder: str | os.PathLike, images: str | None = None, labels: s
 
     Without ``images`` and ``labels`` the folder must hold a ``dataset.json``: the Decathlon's (``training`` lists the
     pairs) or that of nnU-Net v2 (``channel_names``, ``labels``, ``file_ending``; ``imagesTr/<case>_0000`` and so on,
-    ``labelsTr/<case>``). With them the cases are the pairs of equal stem in two folders; a folder in there is a DICOM
-    series.
+    ``labelsTr/<case>``), or lie in a layout of :func:`~dam_components.data.found_layouts.find_dataset`. With them the
+    cases are the pairs of equal stem in two folders, where an image's may end with nnU-Net's channel (``_0000``); a
+    folder in there is a DICOM series.
 
     Args:
         folder: of the dataset.
@@ -71,16 +94,16 @@ def read_dataset(folder: str | os.PathLike, images: str | None = None, labels: s
         if not path.is_dir():
             raise FileNotFoundError(f"there is no folder {path}; name the dataset's with --data")
     if images is not None:
-        return _folder_pair(root, root / str(images), root / str(labels))
+        return folder_pair(root, root / str(images), root / str(labels))
     file = root / "dataset.json"
     if not file.is_file():
-        raise FileNotFoundError(
-            f"no dataset.json in {root}: name the folders of images and labels with --images and --labels"
-        )
+        from dam_components.data.found_layouts import find_dataset
+
+        return find_dataset(root)
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
+        index = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise ValueError(f"{file} is no JSON ({error}); mend it, or name --images and --labels") from error
+        raise ValueError(f"{file} is no JSON ({error}); correct it, or name --images and --labels") from error
     if isinstance(index, dict) and isinstance(index.get("training"), list):
         return _decathlon(root, index)
     if isinstance(index, dict) and isinstance(index.get("channel_names"), dict):
@@ -95,10 +118,10 @@ def case_stem(path: Path) -> str:
     """A file's name without its image suffix.
 
     Example:
-        >>> case_stem(Path("a/case.1.nii.gz")), case_stem(Path("dicom/case.1"))
+        >>> case_stem(Path("a/case.1.NII.gz")), case_stem(Path("dicom/case.1"))
         ('case.1', 'case.1')
     """
-    return next((path.name.removesuffix(s) for s in SUFFIXES if path.name.endswith(s)), path.name)
+    return next((path.name[: -len(s)] for s in SUFFIXES if path.name.lower().endswith(s)), path.name)
 
 
 def nnunet_channel(stem: str) -> tuple[str, int] | None:
@@ -165,17 +188,28 @@ def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
     return dataset
 
 
-def _folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
+def folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
+    """Two folders; of several images to a label, named as nnU-Net does, each is a channel."""
     dataset = SourceDataset(root, "folders", root.name)
-    found = {case_stem(file): file for file in _listing(dataset, images)}
     marked = {case_stem(file): file for file in _listing(dataset, labels)}
+    found: dict[str, dict[int, Path]] = {}
+    for file in _listing(dataset, images):
+        stem = case_stem(file)
+        named = nnunet_channel(stem)
+        case, channel = named if named and stem not in marked and named[0] in marked else (stem, 0)
+        found.setdefault(case, {})[channel] = file
     for name in sorted({*found, *marked}):
         if name not in marked:
-            dataset.error(found[name], f"has no label of that name in {labels}", "add it, or take the image out")
+            first = next(iter(found[name].values()))
+            dataset.error(first, f"has no label of that name in {labels}", "add it, or take the image out")
         elif name not in found:
             dataset.error(marked[name], f"has no image of that name in {images}", "add it, or take the label out")
+        elif sorted(found[name]) != [*range(len(found[name]))]:
+            numbers = ", ".join(f"_{number:04d}" for number in sorted(found[name]))
+            dataset.error(images / name, f"has the channels {numbers}", "number them from _0000 without gaps")
         else:
-            _add(dataset, CaseFiles(name, (found[name],), marked[name]))
+            files = tuple(found[name][channel] for channel in sorted(found[name]))
+            _add(dataset, CaseFiles(name, files, marked[name]))
     return dataset
 
 
@@ -220,10 +254,10 @@ def _count(dataset: SourceDataset, index: Mapping[str, Any], found: int) -> None
 def _listing(dataset: SourceDataset, folder: Path, ending: str | None = None) -> list[Path]:
     """The images of a folder and the folders in it, sorted; what is neither is reported."""
     files = sorted(file for file in folder.iterdir() if not file.name.startswith(".")) if folder.is_dir() else []
-    endings = SUFFIXES if ending is None else (ending,)
-    chosen = [file for file in files if file.name.endswith(endings) or (ending is None and file.is_dir())]
+    endings = SUFFIXES if ending is None else (ending.lower(),)
+    chosen = [file for file in files if file.name.lower().endswith(endings) or (ending is None and file.is_dir())]
     for file in files:
-        if file not in chosen and not file.name.endswith(COMPANIONS):
+        if file not in chosen and not file.name.lower().endswith(COMPANIONS):
             what = f"is no image ({', '.join(endings)}) and is left out"
             dataset.findings.append(Finding("warning", str(file), what, "convert it if it is meant to be one"))
     return chosen

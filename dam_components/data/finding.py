@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LEVELS", "Finding", "at_level"]
+__all__ = ["LEVELS", "SHOWN", "Finding", "at_level", "summary_lines"]
 
+SHOWN = 3  # files that are named of a kind
 LEVELS = ("error", "warning", "note")  # an error keeps a bundle from being written
 
 
@@ -44,3 +46,30 @@ class Finding:
 def at_level(findings: Iterable[Finding], level: str) -> list[Finding]:
     """Those of one level, in their order."""
     return [finding for finding in findings if finding.level == level]
+
+
+def summary_lines(findings: Iterable[Finding]) -> list[str]:
+    """One line for each kind of problem, errors first, with the number of files and the first three.
+
+    Two findings are of one kind if they differ in nothing but numbers and paths; the line has the words of the first.
+
+    Example:
+        >>> files = ["a.nii", "b.nii", "c.nii", "d.nii"]
+        >>> print(*summary_lines(Finding("error", file, "holds NaN", "replace them") for file in files))
+        error: a.nii holds NaN (4 files: a.nii, b.nii, c.nii and 1 more): replace them
+    """
+    listed = list(findings)
+    lines = []
+    for level in LEVELS:
+        kinds: dict[tuple[str, str], list[Finding]] = {}
+        for finding in at_level(listed, level):
+            kind = re.sub(r"\S*[/\\]\S*|[-+]?\d[\d.,e+-]*", "#", finding.what)
+            kinds.setdefault((kind, finding.remedy), []).append(finding)
+        for (_, remedy), same in kinds.items():
+            first = same[0]
+            if len(same) > 1:
+                more = f" and {len(same) - SHOWN} more" if len(same) > SHOWN else ""
+                names = ", ".join(finding.where for finding in same[:SHOWN])
+                first = Finding(level, first.where, f"{first.what} ({len(same)} files: {names}{more})", remedy)
+            lines.append(str(first))
+    return lines

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from monai.data import load_decathlon_datalist
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from dam_components.atomic_files import write_whole
+from dam_components.data.decathlon_list import read_decathlon_list
 
 __all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
 
@@ -216,7 +216,7 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
             "'Task04_Hippocampus', 'training', download=True) gets the hippocampus set."
         )
     try:
-        entries = load_decathlon_datalist(index_file, data_list_key="training")
+        entries = read_decathlon_list(index_file, "training")
         cases = [{"image": e["image"], "label": e["label"], "case": _case_name(e)} for e in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.data import load_decathlon_datalist
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
 from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_channel
+from dam_components.data.decathlon_list import read_decathlon_list
 
 __all__ = ["ReadableCases", "list_inference_cases"]
 
@@ -38,10 +38,10 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
     if index.is_file():
         for section in ("test", "training"):
             try:
-                entries = load_decathlon_datalist(str(index), data_list_key=section)
-            except (ValueError, IndexError):  # no such section, or MONAI at an empty one
+                entries = read_decathlon_list(index, section)
+            except ValueError:  # no such section
                 continue
-            cases = [{"image": e["image"]} for e in entries if isinstance(e, dict)]
+            cases = [{"image": entry["image"]} for entry in entries]
             if cases:
                 return cases
     files = [f for f in sorted(folder.iterdir()) if f.name.endswith(SUFFIXES) and not f.name.startswith(".")]

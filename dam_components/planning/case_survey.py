@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from dam_components.data.bad_file import BadFile
 from dam_components.data.dataset_layouts import CaseFiles
 from dam_components.data.finding import Finding
 from dam_components.metrics import largest_piece
 from dam_components.planning.case_checks import check_images, check_label, check_volumes, read_volumes
+from dam_components.planning.label_files import read_label
 
 __all__ = ["SAMPLES", "CaseSurvey", "survey_case"]
 
@@ -24,14 +27,16 @@ SAMPLES = 10_000  # voxels a case that the intensities are told from, inside and
 class CaseSurvey:
     """One case's numbers. Axes run to the right, the front and the head, as after the bundle's ``Orientationd``.
 
-    ``largest_piece`` is the share of each structure's voxels that lie in its largest connected piece. ``inside`` and
-    ``outside`` are voxels drawn from the structures and from the background, ``(channels, n)``.
+    ``box`` is the size of the box of the voxels that are not zero in some channel, within ``shape``.
+    ``largest_piece`` is the share of each structure's voxels that lie in its largest connected piece. ``inside``
+    and ``outside`` are voxels drawn from the structures and from the background, ``(channels, n)``.
     """
 
     name: str
     image: str
     channels: int
     shape: tuple[int, ...]
+    box: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     label_voxels: dict[int, int]
     largest_piece: dict[int, float]
@@ -40,31 +45,42 @@ class CaseSurvey:
     content: str
 
 
-def survey_case(case: CaseFiles, seed: int = 0) -> tuple[CaseSurvey | None, list[Finding]]:
+def survey_case(
+    case: CaseFiles,
+    seed: int = 0,
+    classes: Mapping[int, int] | None = None,
+    names: Mapping[int, str] | None = None,
+) -> tuple[CaseSurvey | None, list[Finding]]:
     """Reads a case and checks it; all that is wrong is listed.
 
     Args:
         case: its files.
         seed: of the voxels that are drawn.
+        classes: of the label's values; ``None``: the values themselves.
+        names: of the classes, for a label of one file a structure.
 
     Returns:
         The survey, or ``None`` where a file cannot be read or does not fit the other; and the findings.
     """
-    volumes, findings = read_volumes((*case.images, case.label))
-    if flat := check_volumes(volumes):
+    images, findings = read_volumes(case.images)
+    label = None
+    try:
+        label = read_label(case, classes, names)
+    except BadFile as error:
+        findings.append(Finding("error", error.file, error.what, error.remedy))
+    if flat := check_volumes({**images, **({} if label is None else {case.label: label})}):
         return None, findings + flat
-    images = {file: volumes[file] for file in case.images if file in volumes}
     findings += check_images(images, len(case.images))
-    if case.label in volumes:
-        findings += check_label(case.label, volumes[case.label], images)
-    if any(finding.level == "error" for finding in findings):
+    if label is not None:
+        findings += check_label(case.label, label, images)
+    if label is None or any(finding.level == "error" for finding in findings):
         return None, findings
-    return _measure(case, [*images.values()], volumes[case.label], np.random.default_rng(seed)), findings
+    return _measure(case, [*images.values()], label, np.random.default_rng(seed)), findings
 
 
 def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw: np.random.Generator) -> CaseSurvey:
     """The numbers of a case without fault."""
-    shape, spacing = _in_ras(images[0])
+    order = _ras_axes(images[0])
     voxels = torch.cat([image.as_tensor() for image in images]).numpy()
     classes = np.asarray(label[0]).round().astype(np.int64)
     values, counts = np.unique(classes, return_counts=True)
@@ -72,8 +88,9 @@ def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw:
         name=case.name,
         image=str(case.images[0]),
         channels=len(voxels),
-        shape=shape,
-        spacing_mm=spacing,
+        shape=tuple(int(images[0].shape[1 + axis]) for axis in order),
+        box=tuple(_box(voxels)[axis] for axis in order),
+        spacing_mm=tuple(round(float(images[0].pixdim[axis]), 6) for axis in order),
         label_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True)},
         largest_piece={int(v): _in_one_piece(classes == v) for v in values if v},
         inside=_draw(voxels, classes > 0, draw),
@@ -82,12 +99,17 @@ def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw:
     )
 
 
-def _in_ras(volume: MetaTensor) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Shape and spacing in mm with the axes in the order right, front, head."""
+def _ras_axes(volume: MetaTensor) -> list[int]:
+    """The file's axes in the order right, front, head."""
     axes = nib.orientations.io_orientation(np.asarray(volume.affine, float))[:, 0].astype(int)
-    order = np.argsort(axes)
-    spacing = np.asarray(volume.pixdim, float)
-    return tuple(int(volume.shape[1 + a]) for a in order), tuple(round(float(spacing[a]), 6) for a in order)
+    return [int(axis) for axis in np.argsort(axes)]
+
+
+def _box(voxels: np.ndarray) -> tuple[int, ...]:
+    """Size of the box of the voxels that are not zero, ``(channels, ...)``, in the file's axes."""
+    filled = voxels.any(0)
+    lines = [filled.any(tuple(other for other in range(filled.ndim) if other != axis)) for axis in range(filled.ndim)]
+    return tuple(int(np.ptp(np.flatnonzero(line))) + 1 if line.any() else 0 for line in lines)
 
 
 def _in_one_piece(mask: np.ndarray) -> float:

@@ -32,7 +32,7 @@ def check_dataset(dataset: SourceDataset, progress: bool = True) -> tuple[list[C
     surveys: list[CaseSurvey] = []
     findings = list(dataset.findings)
     for number, case in enumerate(tqdm(dataset.cases, desc="read", unit="case", disable=not progress)):
-        survey, found = survey_case(case, seed=number)
+        survey, found = survey_case(case, number, dataset.label_values, dataset.label_names)
         findings += found
         if survey is not None:
             surveys.append(survey)
@@ -85,7 +85,8 @@ def _check_numbering(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> l
     if held == [*range(1, len(held) + 1)]:
         return []
     what = f"holds the labels {', '.join(map(str, held))}"
-    return [Finding("error", str(dataset.folder), what, "number the classes 1..N without gaps")]
+    remedy = "number the classes 1..N without gaps, or say which values are classes with --label_values (or all)"
+    return [Finding("error", str(dataset.folder), what, remedy)]
 
 
 def _check_names(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
@@ -98,7 +99,7 @@ def _check_names(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[
         held |= survey.label_voxels.keys()
         if unknown := sorted(survey.label_voxels.keys() - names.keys() - {0}):
             what = f"holds the label {unknown[0]}, dataset.json has {', '.join(map(str, [0, *names]))}"
-            remedy = "relabel it, or name the label in dataset.json"
+            remedy = "name the label in dataset.json, or say which values are classes with --label_values (or all)"
             findings.append(Finding("error", files[survey.name], what, remedy))
     for value in (value for value in names if value not in held):
         what = f"names the label {value}, {names[value]}, which no case holds"

@@ -53,6 +53,7 @@ class Fingerprint:
         ct: whether all channels are CT, from their names.
         spacing_mm: of each case.
         shape: voxels of each case.
+        box: voxels of each case's box of what is not zero.
         label_share: share of all voxels, by label's index; background is 0.
         label_cases: how many cases hold the label.
         largest_piece: the least share of a structure that lies in one connected piece, over the cases that hold it.
@@ -67,6 +68,7 @@ class Fingerprint:
     ct: bool
     spacing_mm: list[list[float]]
     shape: list[list[int]]
+    box: list[list[int]]
     label_share: dict[str, float]
     label_cases: dict[str, int]
     largest_piece: dict[str, float]
@@ -107,6 +109,7 @@ def make_fingerprint(
         ct=all(map(_is_ct, channel_names)),
         spacing_mm=spacing.tolist(),
         shape=[list(survey.shape) for survey in surveys],
+        box=[list(survey.box) for survey in surveys],
         label_share=_shares(surveys, values),
         label_cases={str(value): sum(value in survey.label_voxels for survey in surveys) for value in values},
         largest_piece=_least_pieces(surveys, label_names),

@@ -12,11 +12,14 @@ strides        three at most (S has dilated modules in place of more depth). An 
 channels       16, doubled at each stride
 batch          as many patches as twice ``patch_voxels`` hold, from 2 (nnU-Net's least) to 8. Where an image holds two
                patches or more, a step takes them from one case, else each from another
+box            where cropping to the box of the voxels that are not 0 leaves less than three quarters of the median
+               case, cases are cropped to it, and normalised by the voxels in it that are not 0. CT is never cropped.
+               nnU-Net always crops, and normalises so from the same share on
 normalisation  all channels CT: cut at the percentiles 0.5 and 99.5 of the structures' voxels over all cases, then
                minus their mean, over their standard deviation (CT's units mean the same everywhere). Else: each
                image and channel to mean 0 and standard deviation 1. A set with CT and another modality goes by the
                latter, which nnU-Net decides by channel
-flips          left and right, unless a label's name holds left or right
+flips          left and right, unless a label's name says a side (left, Left-, lh, _l, L ...). nnU-Net flips all axes
 rotation       15 degrees about each axis; about the short axis alone where a patch is more than 3 times as long as
                it is short, since out of plane it would mix thick slices
 overlap        half a patch
@@ -25,7 +28,8 @@ largest piece  of what is predicted as a structure only the largest connected pi
 epochs         as many as make 5000 steps, 20 to 500; validation about 20 times
 weights        the last epoch's, as nnU-Net keeps them, where fewer than 10 cases validate: so few choose little but
                luck. Else those of the best validation
-folds          five (fewer if there are fewer cases), a tenth of the cases validates
+folds          five (fewer if there are fewer cases). A tenth of the cases validates, and at least nine (which intervals
+               of predicted Dice need to hold 90 %), or three tenths where that is fewer. nnU-Net validates on the fold
 cache          the share of the cases that ``cache_gb`` hold in memory
 ============== ======================================================================================================
 """
@@ -33,6 +37,7 @@ cache          the share of the cases that ``cache_gb`` hold in memory
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,7 +50,10 @@ __all__ = ["CtRange", "Plan", "make_plan", "plan_batch", "plan_rotation"]
 
 STEPS = 5000
 ROTATION = 0.26  # 15 degrees
-SIDES = ("left", "right")
+SIDES = ("left", "right", "lh", "rh", "lt", "rt", "links", "rechts", "gauche", "droit", "droite")
+SIDES_AND_LETTERS = frozenset((*SIDES, "l", "r"))
+NONZERO_SHARE = 0.75
+LEAST_TO_CALIBRATE = 9  # cases for intervals that hold 90 %
 ONE_PIECE = 0.99
 FEW_TO_CHOOSE_BY = 10
 
@@ -81,6 +89,7 @@ class Plan:
     cache_rate: float
     ct: CtRange | None
     median_shape: list[int]
+    crop_nonzero: bool
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -103,17 +112,17 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
     if cache_gb <= 0:
         raise ValueError(f"cache_gb must be positive, got {cache_gb}")
     spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
-    shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.shape, spacing)
+    crop = crops_to_nonzero(fingerprint)
+    shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
     shape = [round(float(n)) for n in np.median(shapes, axis=0)]
     patch, strides = patch_and_strides(shape, spacing, patch_voxels)
     batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
 
     cases, folds = fingerprint.cases, min(5, fingerprint.cases)
-    validation = max(1, min(3, cases // 4), round(cases / 10))  # calibrate wants three
+    validation = max(1, min(LEAST_TO_CALIBRATE, round(0.3 * cases)), round(cases / 10))
     steps_an_epoch = max(1, (cases - math.ceil(cases / folds) - validation) // batch_size)
     epochs = min(500, max(20, round(STEPS / steps_an_epoch)))
     case_gb = float(np.prod(shapes, axis=1).mean()) * 4 * (len(fingerprint.channel_names) + 1) / 1e9  # float32
-    words = {word for name in fingerprint.label_names.values() for word in name.lower().replace("_", " ").split()}
     return Plan(
         spacing=list(spacing),
         patch_size=list(patch),
@@ -122,7 +131,7 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
         batch_size=batch_size,
         patches_per_case=patches_per_case,
         rotation=plan_rotation(patch),
-        flip=words.isdisjoint(SIDES),
+        flip=not any(map(names_a_side, fingerprint.label_names.values())),
         overlap=0.5,
         largest_component=[int(v) for v, share in fingerprint.largest_piece.items() if share >= ONE_PIECE],
         epochs=epochs,
@@ -132,7 +141,29 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
         cache_rate=min(1.0, math.floor(100 * cache_gb / (case_gb * cases)) / 100),
         ct=_ct_range(fingerprint) if fingerprint.ct else None,
         median_shape=shape,
+        crop_nonzero=crop,
     )
+
+
+def names_a_side(name: str) -> bool:
+    """Whether a structure's name says left or right, however it is written.
+
+    Example:
+        >>> [names_a_side(name) for name in ("Left-Hippocampus", "LeftLung", "ctx-lh-insula", "L kidney", "liver")]
+        [True, True, True, True, False]
+    """
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", name)]
+    joined = any(word.startswith(SIDES[:2]) or word.endswith(SIDES[:2]) for word in words)
+    return joined or not SIDES_AND_LETTERS.isdisjoint(words)
+
+
+def crops_to_nonzero(fingerprint: Fingerprint) -> bool:
+    """Whether cropping to the box of what is not zero leaves less than three quarters of the median case.
+
+    CT is not cropped: there 0 is water.
+    """
+    shares = np.prod(fingerprint.box, axis=1) / np.prod(fingerprint.shape, axis=1)
+    return not fingerprint.ct and bool(np.median(shares) < NONZERO_SHARE)
 
 
 def plan_batch(image_voxels: int, patch_voxels: int, budget: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dam_components.data.finding import Finding
 from dam_components.planning.config_text import config_text
 from dam_components.planning.data_report import report_json, report_markdown
 from dam_components.planning.fingerprint import Fingerprint
+from dam_components.planning.label_files import write_labels
 from dam_components.planning.plan import CtRange, Plan
 
 __all__ = ["COPIED", "write_planned_bundle"]
@@ -33,7 +34,7 @@ COPIED = (  # overlays that hold nothing of a task
 )
 FLIPS = "flips.json"  # only where training flips
 CHANGED = ("train.json", "inference.json", "metadata.json")
-SHARED = ("spacing", "patch_size", "strides", "channels", "overlap", "largest_component")
+SHARED = ("spacing", "patch_size", "strides", "channels", "overlap", "largest_component", "crop_nonzero")
 TRAINING = (
     *("batch_size", "patches_per_case", "rotation", "flip", "epochs", "val_interval", "folds", "keep_last"),
     "cache_rate",
@@ -76,9 +77,11 @@ def write_planned_bundle(
         put_in_inference(configs["inference.json"], dataset, fingerprint, plan)
         put_in_metadata(configs["metadata.json"], dataset, fingerprint, plan)
         texts = {f"configs/{name}": config_text(config) for name, config in configs.items()}
-        if dataset.layout != "decathlon":
-            (folder / "data").mkdir()
-            texts["data/dataset.json"] = config_text(case_list(dataset, fingerprint))
+        if has_own_list(dataset):
+            labels = write_labels(dataset, folder / "data" / "labels") if dataset.writes_labels else {}
+            (folder / "data").mkdir(exist_ok=True)
+            placed = {case: target / file.relative_to(folder) for case, file in labels.items()}
+            texts["data/dataset.json"] = config_text(case_list(dataset, fingerprint, placed))
         texts["docs/README.md"] = readme(target, dataset, fingerprint)
         texts["docs/data_report.md"] = report_markdown(dataset, fingerprint, plan, findings)
         texts["docs/data_report.json"] = config_text(report_json(dataset, fingerprint, plan, findings))
@@ -129,15 +132,28 @@ def put_in_metadata(config: dict[str, Any], dataset: SourceDataset, fingerprint:
     pred["channel_def"] = labels
 
 
-def case_list(dataset: SourceDataset, fingerprint: Fingerprint) -> dict[str, Any]:
-    """The cases in the Decathlon's layout, by absolute paths: the bundle's own list where the dataset has none."""
+def has_own_list(dataset: SourceDataset) -> bool:
+    """Whether the bundle lists the cases itself: the dataset has no list of the Decathlon's, or labels change."""
+    return dataset.layout != "decathlon" or dataset.writes_labels
+
+
+def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[str, Path]) -> dict[str, Any]:
+    """The cases in the Decathlon's layout, by absolute paths: the bundle's own list where the dataset has none.
+
+    Args:
+        dataset: the cases.
+        fingerprint: of the dataset.
+        labels: the files of labels that were written, by case.
+    """
     cases: list[dict[str, Any]] = []
     for case in dataset.cases:
         files = [str(file) for file in case.images]
-        cases.append({"image": files if len(files) > 1 else files[0], "label": str(case.label)})
+        label = str(labels.get(case.name, case.label))
+        cases.append({"image": files if len(files) > 1 else files[0], "label": label})
+    converted = "labels written as classes, no image copied" if labels else "no image was copied or converted"
     return {
         "name": dataset.name,
-        "description": f"made from {dataset.folder} ({dataset.layout}); no image was copied or converted",
+        "description": f"made from {dataset.folder} ({dataset.layout}); {converted}",
         "licence": dataset.licence,
         "modality": dict(enumerate(fingerprint.channel_names)),
         "labels": {"0": "background", **fingerprint.label_names},
@@ -190,13 +206,15 @@ def _put_symbols(
     config: dict[str, Any], dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan, names: Sequence[str]
 ) -> None:
     own_list = "$@bundle_root + '/data'"
-    config["dataset_dir"] = str(dataset.folder) if dataset.layout == "decathlon" else own_list
+    config["dataset_dir"] = own_list if has_own_list(dataset) else str(dataset.folder)
     config["image_channels"] = len(fingerprint.channel_names)
     config["label_names"] = fingerprint.label_names
     values = plan.as_json()
     config.update({name: values[name] for name in names})
     if plan.ct is not None:
         config["intensity"] = ct_scale(plan.ct)
+    elif plan.crop_nonzero:
+        config["intensity"] = {**config["intensity"], "nonzero": True}
 
 
 def ct_scale(ct: CtRange) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_the_plan_stands_in_the_configurations(made):
         assert config["channels"] == [16, 32, 64]
         assert config["largest_component"] == [1, 2]  # blocks, each in one piece
     assert train["keep_last"]  # one case validates: the last weights are kept
-    assert train["folds"] == {"fold": 0, "folds": 5, "validation": 1, "seed": 0}
+    assert train["folds"] == {"fold": 0, "folds": 5, "validation": 2, "seed": 0}
     assert not train["flip"]  # a label has a side
     assert not (made / "configs" / "flips.json").exists()
     assert all((made / "configs" / name).is_file() for name in COPIED)
@@ -174,7 +174,7 @@ def test_names_are_made_up_where_nothing_gives_them(ct_folders, tmp_path):
 def test_all_faults_are_printed_and_no_bundle_is_written(ct_folders, tmp_path, capsys):
     (tmp_path / "masks" / "1.nii.gz").unlink()
     write_case([tmp_path / "ct" / "2.nii.gz"], tmp_path / "masks" / "2.nii.gz", 0)  # the same as 0
-    with pytest.raises(ValueError, match="has 3 errors, listed above: mend them; no bundle was written"):
+    with pytest.raises(ValueError, match="has 3 errors, listed above: correct them; no bundle written"):
         new_bundle(str(ct_folders), str(tmp_path / "bundle"), images="ct", labels="masks")
     printed = capsys.readouterr().out
     assert printed.count("error: ") == 3  # no label; two complete cases; twice the same

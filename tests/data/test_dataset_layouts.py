@@ -64,7 +64,7 @@ def test_every_fault_of_the_list_is_told(decathlon, edit):
         f"error: {decathlon}/imagesTr/case2.nii.gz has no label in dataset.json: add it, or take the case out of",
         f"error: {decathlon}/imagesTr/case0.nii.gz makes a second case named case0: rename the files",
         "error: dataset.json, entry 5 of training names no image: add it, or take it out",
-        f"warning: {decathlon}/imagesTr/scan.dcm is no image (.nii.gz, .nii, .mhd, .mha, .nrrd) and is left out",
+        f"warning: {decathlon}/imagesTr/scan.dcm is no image (.nii.gz, .nii, .img, .mhd, .mha, .nrrd) and is left out",
     ):
         assert expected in found
     assert found.count("error") == 4
@@ -130,9 +130,12 @@ def test_what_is_no_dataset(tmp_path):
         read_dataset(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="there is no folder .*masks"):
         read_dataset(tmp_path, images=".", labels="masks")
-    with pytest.raises(FileNotFoundError, match="no dataset.json in .*: name the folders of images and labels with"):
+    with pytest.raises(FileNotFoundError, match="no labelled case in a known layout .*: name the folders of"):
         read_dataset(tmp_path)
-    for text, expected in (("{", "is no JSON .*; mend it"), ("{}", "has neither the Decathlon's list 'training' nor")):
+    for text, expected in (
+        ("{", "is no JSON .*; correct it"),
+        ("{}", "has neither the Decathlon's list 'training' nor"),
+    ):
         (tmp_path / "dataset.json").write_text(text)
         with pytest.raises(ValueError, match=f"dataset.json {expected}"):
             read_dataset(tmp_path)

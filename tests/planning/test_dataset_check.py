@@ -35,8 +35,8 @@ def test_problems_of_several_cases_are_all_told(decathlon, edit, save, arrays):
     assert errors == [
         f"error: {images}/case1.nii.gz has 2 channels, dataset.json names 1: give every case the same channels, or "
         "correct dataset.json",
-        f"error: {labels}/case3.nii.gz holds the label 2, dataset.json has 0, 1: relabel it, or name the label in "
-        "dataset.json",
+        f"error: {labels}/case3.nii.gz holds the label 2, dataset.json has 0, 1: name the label in dataset.json, or "
+        "say which values are classes with --label_values (or all)",
         f"error: {images}/case2.nii.gz is the same image as {images}/case0.nii.gz: leave one out: folds would test "
         "what they trained on",
     ]
@@ -52,7 +52,8 @@ def test_where_nothing_names_channels_and_labels_the_files_do(decathlon, save, a
     assert errors == [
         f"error: {decathlon}/imagesTr/case1.nii.gz has 2 channels, most cases have 1: give every case the same "
         "channels",
-        f"error: {decathlon} holds the labels 1, 3: number the classes 1..N without gaps",
+        f"error: {decathlon} holds the labels 1, 3: number the classes 1..N without gaps, or say which values are "
+        "classes with --label_values (or all)",
     ]
 
 

@@ -12,7 +12,7 @@ from dam_components.planning.fingerprint import Intensity, make_fingerprint
 def survey(inside, spacing=(1, 1, 3), labels=None, outside=((0.0,),), pieces=None):
     inside, outside, labels = np.array(inside, float), np.array(outside, float), labels or {0: 24, 1: 8}
     pieces = pieces or {label: 1.0 for label in labels if label}
-    return CaseSurvey("a", "a.nii", len(inside), (4, 4, 2), spacing, labels, pieces, inside, outside, "hash")
+    return CaseSurvey("a", "a.nii", len(inside), (4, 4, 2), (4, 4, 2), spacing, labels, pieces, inside, outside, "hash")
 
 
 def test_by_hand():

@@ -19,6 +19,7 @@ def fingerprint(**changes):
         ct=False,
         spacing_mm=[[1.0, 1.0, 1.0]] * 100,
         shape=[[36, 50, 35]] * 100,
+        box=[[36, 50, 35]] * 100,
         label_share={"0": 0.9, "1": 0.1},
         label_cases={"0": 100, "1": 100},
         largest_piece={"1": 1.0},
@@ -26,7 +27,7 @@ def fingerprint(**changes):
         inside=[SOFT],
         outside=[SOFT],
     )
-    return dataclasses.replace(base, **changes)
+    return dataclasses.replace(base, **{"box": changes.get("shape", base.shape), **changes})
 
 
 def test_an_isotropic_set():
@@ -68,7 +69,9 @@ def test_small_images_have_fewer_stages():
     assert plan.strides == [2, 2] and plan.channels == [16, 32, 64] and plan.patch_size == [16, 16, 16]
 
 
-@pytest.mark.parametrize(("cases", "folds"), [(3, (3, 1)), (4, (4, 1)), (8, (5, 2)), (12, (5, 3)), (36, (5, 4))])
+@pytest.mark.parametrize(
+    ("cases", "folds"), [(3, (3, 1)), (4, (4, 1)), (8, (5, 2)), (12, (5, 4)), (30, (5, 9)), (36, (5, 9))]
+)
 def test_folds_of_few_cases(cases, folds):
     few = fingerprint(cases=cases, spacing_mm=[[1.0] * 3] * cases, shape=[[36, 50, 35]] * cases)
     plan = make_plan(few)
@@ -96,7 +99,15 @@ def test_ct_is_normalised_by_the_structures():
 
 
 @pytest.mark.parametrize(
-    ("name", "flip"), [("left kidney", False), ("kidney_Right", False), ("kidney", True), ("leftover", True)]
+    ("name", "flip"),
+    [
+        *(
+            (side, False)
+            for side in ("left kidney", "kidney_Right", "Left-Hippocampus", "hippocampus (left)", "LeftLung")
+        ),
+        *((side, False) for side in ("ctx-lh-insula", "kidney_l", "L kidney", "lungleft", "Rechts", "RH")),
+        *((none, True) for none in ("kidney", "liver", "L1 vertebra", "label 1", "upper lobe", "cerebellum", "rib 4")),
+    ],
 )
 def test_sides_are_not_flipped(name, flip):
     assert make_plan(fingerprint(label_names={"1": name})).flip is flip
@@ -118,3 +129,11 @@ def test_batches():
 def test_rotation_is_about_the_short_axis():
     assert plan_rotation((16, 96, 96)) == [0.26, 0, 0]
     assert plan_rotation((96, 96, 32)) == [0.26] * 3  # not more than 3
+
+
+def test_the_box_of_what_is_not_zero():
+    whole = make_plan(fingerprint(box=[[33, 46, 32]] * 100))  # 77 % of the image
+    assert not whole.crop_nonzero and whole.median_shape == [36, 50, 35]
+    cropped = make_plan(fingerprint(box=[[32, 45, 32]] * 100))  # 73 %
+    assert cropped.crop_nonzero and cropped.median_shape == [32, 45, 32]
+    assert not make_plan(fingerprint(box=[[8, 8, 8]] * 100, ct=True)).crop_nonzero  # 0 is water

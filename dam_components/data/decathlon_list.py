@@ -1,0 +1,47 @@
+"""The cases of a ``dataset.json`` as MONAI's ``load_decathlon_datalist`` gives them, also with a byte order mark."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_decathlon_list"]
+
+
+def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dict[str, Any]]:
+    """Image and label of each case, with their paths from the folder of the file.
+
+    MONAI's own function fails on the byte order mark that Windows editors write.
+
+    Args:
+        index_file: ``dataset.json``.
+        section: ``training`` or ``test``.
+
+    Raises:
+        ValueError: the file is no JSON, or has no list under this name.
+    """
+    file = Path(index_file)
+    index = json.loads(file.read_text(encoding="utf-8-sig"))
+    entries = index.get(section) if isinstance(index, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f"there is no list {section!r}")
+    return [
+        {key: _placed(value, file.parent) for key, value in (_mapping(entry)).items() if key in ("image", "label")}
+        for entry in entries
+    ]
+
+
+def _mapping(entry: Any) -> dict[str, Any]:
+    if isinstance(entry, str):  # the Decathlon's test cases are names alone
+        return {"image": entry}
+    if not isinstance(entry, dict) or "image" not in entry:
+        raise ValueError(f"an entry names no image: {entry!r}")
+    return entry
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_placed(one, folder) for one in value]
+    return os.path.normpath(folder / value) if isinstance(value, str) else value

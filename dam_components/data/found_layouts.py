@@ -1,0 +1,177 @@
+"""Datasets as people have them, without a list: labels beside images, a folder a case, BIDS, a file a structure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dam_components.data.dataset_layouts import SUFFIXES, CaseFiles, SourceDataset, case_stem, folder_pair
+from dam_components.data.finding import Finding
+
+__all__ = ["find_dataset"]
+
+MARKS = r"[-_.](seg|segmentation|label|labels|labelmap|mask|gt|dseg|manual|annotation)"
+LABEL = re.compile(rf"^(?P<base>.+){MARKS}$", re.IGNORECASE)
+PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"), ("image", "label"), ("img", "seg"))
+STRUCTURES = ("segmentations", "structures", "labels", "masks", "segmentation")
+KINDS = (
+    "imagesTr with labelsTr or images with labels, X_seg beside X (also in a folder a case), BIDS with derivatives, "
+    "a folder of structures beside a case's image"
+)
+
+
+def find_dataset(root: Path) -> SourceDataset:
+    """The labelled cases of a folder without ``dataset.json``, by the first of these layouts that it has.
+
+    ==================  ==================================================================================
+    two folders         ``imagesTr`` and ``labelsTr``, or ``images`` and ``labels`` (``masks``)
+    BIDS                ``sub-01/.../sub-01_T1w`` with ``derivatives/NAME/sub-01/.../sub-01_dseg``
+    a file a structure  ``case/ct`` with ``case/segmentations/liver``, ``spleen``, ...: TotalSegmentator's
+    label beside image  ``X_seg`` (``_label``, ``_mask``, ``_gt``) beside ``X``, or beside ``X_t1``, ``X_flair``
+                        as channels; in one folder or a folder a case: IBSR18's, BraTS's
+    ==================  ==================================================================================
+
+    Args:
+        root: the folder.
+
+    Raises:
+        FileNotFoundError: it has none of them.
+    """
+    for images, labels in PAIRS:
+        if (root / images).is_dir() and (root / labels).is_dir():
+            return folder_pair(root, root / images, root / labels)
+    if (root / "derivatives").is_dir() and any(root.glob("sub-*")):
+        return _bids(root)
+    folders = [root, *sorted(folder for folder in root.iterdir() if folder.is_dir() and _shown(folder))]
+    if any((folder / name).is_dir() for folder in folders for name in STRUCTURES):
+        return _structures(root, folders)
+    dataset = SourceDataset(root, "label beside image", root.name)
+    for folder in folders:
+        _beside(dataset, folder)
+    if not dataset.cases and not dataset.findings:
+        raise FileNotFoundError(
+            f"{root} holds no labelled case in a known layout ({KINDS}): name the folders of images and labels with "
+            "--images and --labels"
+        )
+    return _with_channels(dataset)
+
+
+def _shown(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if _shown(file) and file.name.lower().endswith(SUFFIXES))
+
+
+def _beside(dataset: SourceDataset, folder: Path) -> None:
+    """The labels of one folder, each with the images whose names go with it."""
+    files = {case_stem(file): file for file in _images(folder)}
+    labels = {stem: found["base"] for stem in files if (found := LABEL.match(stem))}
+    used = set(labels)
+    for stem, base in sorted(labels.items()):
+        if base in files and base not in labels:
+            images = [base]
+        else:
+            images = [name for name in files if name not in labels and re.match(rf"{re.escape(base)}[-_.]", name)]
+        used.update(images)
+        if not images:
+            remedy = "put its image beside it, or take the label out"
+            dataset.error(files[stem], "has no image of its name beside it", remedy)
+            continue
+        dataset.cases.append(CaseFiles(base, tuple(files[name] for name in images), files[stem]))
+    for name in (name for name in files if name not in used):
+        what = "has no label beside it and is left out"
+        dataset.findings.append(Finding("warning", str(files[name]), what, "add its label if it is a case"))
+
+
+def _with_channels(dataset: SourceDataset) -> SourceDataset:
+    """Channels by what follows a case's name in its images' names, the same ones in each case."""
+    named = [tuple(case_stem(file)[len(case.name) :].strip("-_.") for file in case.images) for case in dataset.cases]
+    names = sorted({name for row in named for name in row})
+    if len(set(named)) == 1 and all(names):
+        dataset.channel_names = [*named[0]]
+    for case, row in zip(dataset.cases, named, strict=True):
+        if sorted(row) != names:
+            has, all_names = ", ".join(row), ", ".join(names)
+            dataset.error(case.label.parent, f"has the images {has or case.name}, others {all_names}", "add what lacks")
+    _check_names(dataset)
+    return dataset
+
+
+def _structures(root: Path, folders: Iterable[Path]) -> SourceDataset:
+    """A case is a folder with images and a folder of structures."""
+    dataset = SourceDataset(root, "a file a structure", root.name)
+    for folder in folders:
+        marked = next((folder / name for name in STRUCTURES if (folder / name).is_dir()), None)
+        if marked is None:
+            if folder != root and _images(folder):
+                dataset.error(folder, "has no folder of structures", f"add {STRUCTURES[0]}, or take the case out")
+            continue
+        images, files = _images(folder), _images(marked)
+        if not images or not files:
+            dataset.error(folder, "has no image" if not images else "has no structure", "add it, or take the case out")
+            continue
+        parts = tuple((case_stem(file), file) for file in files)
+        dataset.cases.append(CaseFiles(folder.name, tuple(images), marked, parts))
+    names = sorted({name for case in dataset.cases for name, _ in case.structures})
+    dataset.label_names = dict(enumerate(names, start=1)) or None
+    channels = {tuple(case_stem(file) for file in case.images) for case in dataset.cases}
+    if len(channels) == 1:
+        dataset.channel_names = [*channels.pop()]
+    for case in dataset.cases:
+        lacking = set(names) - {name for name, _ in case.structures}
+        if lacking:
+            what = f"has no {', '.join(sorted(lacking)[:3])}" + (" and others" if len(lacking) > 3 else "")
+            dataset.findings.append(Finding("warning", str(case.label), what, "it counts as absent from the case"))
+    return dataset
+
+
+def _bids(root: Path) -> SourceDataset:
+    """Labels among the derivatives; the raw images of the same subject and session are the channels."""
+    dataset = SourceDataset(root, "BIDS", root.name)
+    labels = [file for file in sorted((root / "derivatives").rglob("sub-*")) if _is_label(file)]
+    by_place: dict[str, list[Path]] = {}
+    for file in labels:
+        by_place.setdefault(_place(file.name), []).append(file)
+    raw = [file for file in sorted(root.glob("sub-*/**/sub-*")) if file.is_file() and _is_image(file)]
+    suffixes = sorted({case_stem(file).split("_")[-1] for file in raw if _place(file.name) in by_place})
+    for place, files in by_place.items():
+        images = {case_stem(file).split("_")[-1]: file for file in raw if _place(file.name) == place}
+        if len(files) > 1:
+            dataset.error(files[1], f"is a second label of {place}", "keep one")
+        elif sorted(images) != suffixes or not suffixes:
+            has = ", ".join(sorted(images)) or "no image"
+            dataset.error(files[0], f"has {has} in {root / place.split('_')[0]}", f"give it {', '.join(suffixes)}")
+        else:
+            dataset.cases.append(CaseFiles(place, tuple(images[name] for name in suffixes), files[0]))
+    for file in (file for file in raw if _place(file.name) not in by_place):
+        remedy = "add its label if it is a case"
+        dataset.findings.append(
+            Finding("warning", str(file), "has no label among the derivatives and is left out", remedy)
+        )
+    dataset.channel_names = suffixes or None
+    if not labels:
+        dataset.error(root / "derivatives", "holds no label", "name them sub-<...>_dseg.nii.gz")
+    return dataset
+
+
+def _place(name: str) -> str:
+    """Subject and session of a BIDS name."""
+    return "_".join(part for part in re.split("_", name.split(".")[0]) if part.startswith(("sub-", "ses-")))
+
+
+def _is_image(file: Path) -> bool:
+    return file.name.lower().endswith(SUFFIXES)
+
+
+def _is_label(file: Path) -> bool:
+    return file.is_file() and _is_image(file) and bool(LABEL.match(case_stem(file)))
+
+
+def _check_names(dataset: SourceDataset) -> None:
+    names: Sequence[str] = [case.name for case in dataset.cases]
+    for case in dataset.cases:
+        if names.count(case.name) > 1:
+            dataset.error(case.images[0], f"makes a second case named {case.name}", "rename the files")
