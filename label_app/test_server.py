@@ -52,7 +52,8 @@ class Server:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         while not self.answers():
-            assert self.process.poll() is None and time.monotonic() - start < 300, self.log.read_text()[-3000:]
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() - start < 300, self.log.read_text()[-3000:]
             time.sleep(1)
         self.seconds = time.monotonic() - start
 
@@ -158,7 +159,8 @@ def test_a_served_case_equals_the_command_lines(server, command_line, tmp_path):
     served, local = dice(segmentation, CASE), dice(command_line.segmentation, CASE)
     measured(f"Dice of {CASE}, served", f"{served:.4f}")
     measured(f"Dice of {CASE}, command line", f"{local:.4f}")
-    assert served > 0.7 and served == pytest.approx(local, abs=1e-3)
+    assert served > 0.7
+    assert served == pytest.approx(local, abs=1e-3)
     report = command_line.report
     assert params["review"] == report["review"]
     assert params["predicted_mean_dice"] == pytest.approx(report["predicted_mean_dice"], abs=1e-4)
@@ -211,7 +213,8 @@ def test_training_goes_on_with_both_networks_and_is_served_at_once(server, val_s
     after = server.infer(CASE).json()
     key = "anterior_hippocampus_mean_confidence"
     measured(f"mean confidence, anterior, val_split {val_split}", f"{params[key]:.3f}, then {after[key]:.3f}")
-    assert after[key] != params[key] and after[key] == pytest.approx(params[key], abs=0.2)
+    assert after[key] != params[key]
+    assert after[key] == pytest.approx(params[key], abs=0.2)
 
 
 def test_a_case_with_a_final_label_is_not_offered_again(server):
@@ -219,7 +222,8 @@ def test_a_case_with_a_final_label_is_not_offered_again(server):
         files = {"label": (f"{SPOILT}.nii.gz", label)}
         server.ask("put", "/datastore/label", params={"image": SPOILT, "tag": "final"}, files=files)
     sample = server.next_sample()
-    assert sample["id"] != SPOILT and sample["unlabelled"] == 2
+    assert sample["id"] != SPOILT
+    assert sample["unlabelled"] == 2
 
 
 def test_the_stock_app_serves_and_trains_the_bundle(tmp_path):
@@ -246,7 +250,8 @@ def line_of(*arguments, **options):
     with pytest.raises(SystemExit) as stopped:
         serve.serve(*arguments, **options)
     line = stopped.value.code
-    assert line.startswith("error: ") and "\n" not in line
+    assert line.startswith("error: ")
+    assert "\n" not in line
     return line
 
 
@@ -308,12 +313,15 @@ def test_a_bad_image_is_named_and_does_not_stop_the_rest(server):
         time.sleep(1)  # the server looks for new files now and then
     form = {"params": json.dumps({"device": "cpu"})}
     line = refused(server, "post", f"/infer/{MODEL}", 422, params={"image": name, "output": "json"}, data=form)
-    assert bad.name in line and "has 4 channels, the configuration expects 1 (image_channels)" in line
+    assert bad.name in line
+    assert "has 4 channels, the configuration expects 1 (image_channels)" in line
     request = {"device": "cpu", "multi_gpu": False, "images": [name, CASE]}
     server.ask("post", f"/batch/infer/{MODEL}", params={"images": "all"}, json=request)
     while (task := server.ask("get", "/batch/infer/").json())["status"] in ("SUBMITTED", "RUNNING"):
         time.sleep(1)
     details = "\n".join(task["details"])
-    assert task["status"] == "ERROR" and "images failed, the others are done" in details and name in details
+    assert task["status"] == "ERROR"
+    assert "images failed, the others are done" in details
+    assert name in details
     assert CASE in server.ask("get", "/datastore/", params={"output": "all"}).text
     bad.unlink()

@@ -41,7 +41,8 @@ def test_the_root_of_a_chain_is_what_counts():
 def test_an_error_of_ours_that_a_library_caused_counts(tmp_path):
     (tmp_path / "folds.json").write_text("{")
     message = plain_message(caught(lambda: wrapped(lambda: read_folds(tmp_path / "folds.json", ["a"]))))
-    assert message is not None and "folds.json is damaged or no fold file" in message
+    assert message is not None
+    assert "folds.json is damaged or no fold file" in message
 
 
 @pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, KeyError])
@@ -92,5 +93,6 @@ def test_other_errors_show_their_traceback_and_threads_of_a_pool_are_waited_for(
         """
     )
     assert ended.returncode == 1
-    assert "Traceback" in ended.stderr and "a fault" in ended.stderr
+    assert "Traceback" in ended.stderr
+    assert "a fault" in ended.stderr
     assert ended.stdout == "finished\n"

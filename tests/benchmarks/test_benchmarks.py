@@ -155,5 +155,7 @@ def test_one_call_runs_all_and_names_what_failed(monkeypatch, tmp_path, capsys):
     calls.clear()
     monkeypatch.setattr(run_all.losses, "main", lambda **options: None)
     run_all.main(str(tmp_path), device="cuda", threads=2, budget_s=0)
-    assert calls["inference"]["volume"] == (256, 256, 160) and calls["inference"]["amp"]
-    assert calls["step"]["output_dir"] == str(tmp_path / "cuda") and "time_to_dice" not in calls
+    assert calls["inference"]["volume"] == (256, 256, 160)
+    assert calls["inference"]["amp"]
+    assert calls["step"]["output_dir"] == str(tmp_path / "cuda")
+    assert "time_to_dice" not in calls

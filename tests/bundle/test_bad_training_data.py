@@ -86,14 +86,17 @@ def test_a_bad_case_is_named(error_of, patients, tiny, folders, tmp_path, place,
     file = data / place.format(case)
     spoil(file)
     message = error_of("train.json", "tasks/pelvic.json", **tiny, **folders, dataset_dir=str(data), epochs=1)
-    assert str(file) in message and expected in message
+    assert str(file) in message
+    assert expected in message
     assert not (tmp_path / "models").exists()  # nothing is trained on the rest
 
 
 def test_a_folder_without_cases_says_how_to_get_some(error_of, tiny, folders, tmp_path):
     message = error_of("train.json", "tasks/pelvic.json", **tiny, **folders, dataset_dir=str(tmp_path))
     assert f"no dataset.json in {tmp_path}" in message
-    assert "--dataset_dir" in message and "DAM_DATA" in message and "DecathlonDataset" in message
+    assert "--dataset_dir" in message
+    assert "DAM_DATA" in message
+    assert "DecathlonDataset" in message
 
 
 def test_the_default_data_are_looked_for_where_dam_data_says(error_of, folders, tmp_path, monkeypatch):

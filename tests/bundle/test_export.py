@@ -59,7 +59,8 @@ def test_onnx_agrees_on_a_real_case(shipped, tmp_path, name):
 def test_s_and_its_confidence_are_those_of_the_bundle(shipped):
     _, x, expected = shipped
     both = expected["network_with_confidence"]
-    assert x.shape == (1, 1, 40, 56, 40) and both.shape == (1, 4, 40, 56, 40)
+    assert x.shape == (1, 1, 40, 56, 40)
+    assert both.shape == (1, 4, 40, 56, 40)
     torch.testing.assert_close(both[:, :3], expected["network_def"].softmax(1))
     assert 0 <= both[:, 3].min() < 0.9 < both[:, 3].max() <= 1
 

@@ -39,7 +39,8 @@ def test_a_client_trains_rounds_gives_and_takes_weights(client, trained):
         judge = {name: value.clone() for name, value in D.state_dict().items()}
         client.train(ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS))
         given = client.get_weights()
-        assert given.weight_type == WeightType.WEIGHT_DIFF and set(given.weights) == set(weights)
+        assert given.weight_type == WeightType.WEIGHT_DIFF
+        assert set(given.weights) == set(weights)
         assert given.statistics[FlStatistics.NUM_EXECUTED_ITERATIONS] > 0
         # the second round learns too: the learning rate falls over all rounds, not within each
         assert max(float(change.abs().max()) for change in given.weights.values()) > 1e-4

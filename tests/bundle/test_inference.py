@@ -48,7 +48,8 @@ def test_files_lie_in_the_space_of_their_image(infer, patients, tmp_path):
     for map_ in (segmentation, confidence):
         assert map_.shape == image.shape
         np.testing.assert_allclose(map_.affine, image.affine, atol=1e-5)
-    assert segmentation.get_data_dtype() == np.uint8 and confidence.get_data_dtype() == np.float32
+    assert segmentation.get_data_dtype() == np.uint8
+    assert confidence.get_data_dtype() == np.float32
     assert set(np.unique(segmentation.dataobj)) <= {0, 1, 2, 3}
     values = np.asarray(confidence.dataobj)
     assert 0 <= values.min() < values.max() <= 1
@@ -81,7 +82,8 @@ def test_an_lps_image_of_other_voxels_keeps_its_grid(infer, tmp_path):
         assert written("thick", kind).shape == shape
         np.testing.assert_allclose(written("thick", kind).affine, affine, atol=1e-4)
     confidence = np.asarray(written("thick", "confidence").dataobj)
-    assert confidence.min() >= 0 and confidence.max() <= 1
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
 
 
 def test_a_device_may_be_text(infer, patients, tmp_path):
@@ -123,8 +125,11 @@ def test_bad_cases_are_left_out_listed_and_end_in_a_failure(infer, patients, tmp
         infer(images)
     listed = str(ended.value).splitlines()[1:]  # a message is status 1
     assert all(f"pelvic_00{i}.nii.gz" in line for i, line in enumerate(listed, start=1))
-    assert "NaN" in listed[0] and "cut short" in listed[1] and "2 channels" in listed[2]
-    assert "has 2 dimensions, the configuration expects 3" in listed[3] and len(listed) == 4
+    assert "NaN" in listed[0]
+    assert "cut short" in listed[1]
+    assert "2 channels" in listed[2]
+    assert "has 2 dimensions, the configuration expects 3" in listed[3]
+    assert len(listed) == 4
     # the last one comes after them
     assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["pelvic_000", "pelvic_005", "summary.csv"]
 
@@ -144,7 +149,8 @@ def test_a_run_with_a_bad_case_has_a_nonzero_status_and_no_traceback(start, trai
     )
     _, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr
-    assert "error: 1 of 5 cases failed, the others are done:" in stderr and "pelvic_001.nii.gz" in stderr
+    assert "error: 1 of 5 cases failed, the others are done:" in stderr
+    assert "pelvic_001.nii.gz" in stderr
     assert "Traceback" not in stderr
     assert len(list((tmp_path / "written").glob("*/*_seg.nii.gz"))) == 4
 
@@ -154,14 +160,16 @@ def test_a_folder_without_images_is_refused(error_of, trained, tmp_path):
     message = error_of("inference.json", **trained.weights, dataset_dir=str(tmp_path / "empty"))
     assert f"{tmp_path / 'empty'} holds no image" in message
     message = error_of("inference.json", **trained.weights, dataset_dir=str(tmp_path / "absent"))
-    assert f"there is no folder {tmp_path / 'absent'}" in message and "--dataset_dir" in message
+    assert f"there is no folder {tmp_path / 'absent'}" in message
+    assert "--dataset_dir" in message
 
 
 def test_weights_of_another_architecture_are_refused(error_of, trained, patients):
     given = {**{key: trained.overrides[key] for key in ("spacing", "patch_size", "channels")}, **trained.weights}
     given["dataset_dir"] = str(patients)
     message = error_of("inference.json", "tasks/pelvic.json", **{**given, "channels": [8, 8, 8, 8]})
-    assert "holds weights of another architecture" in message and "model.pt" in message
+    assert "holds weights of another architecture" in message
+    assert "model.pt" in message
     of_s, of_d = given["weights"], given["confidence_weights"]
     for name, swapped in (("weights", of_d), ("confidence_weights", of_s)):
         message = error_of("inference.json", "tasks/pelvic.json", **{**given, name: swapped})

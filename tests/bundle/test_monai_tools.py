@@ -110,7 +110,8 @@ def test_metadata_says_what_the_default_networks_take_and_give(configs, metadata
     parser = ConfigParser()
     parser.read_config([str(configs / "inference.json")])
     inputs, outputs = metadata["network_data_format"]["inputs"], metadata["network_data_format"]["outputs"]
-    assert [*inputs] == ["image"] and [*outputs] == ["pred"]  # MONAI Label takes the first of each by these names
+    assert [*inputs] == ["image"]
+    assert [*outputs] == ["pred"]
     image, pred = inputs["image"], outputs["pred"]
     assert image["num_channels"] == parser["image_channels"]
     assert pred["num_channels"] == 1 + len(parser["label_names"])

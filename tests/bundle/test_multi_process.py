@@ -82,7 +82,8 @@ def test_one_rank_writes(ranks):
     for name in ("model.pt", "model_confidence.pt"):
         state = torch.load(ranks.folder / "models" / name, weights_only=True)
         # the network itself, not what wraps it for several processes
-        assert state and not any(key.startswith("module.") for key in state)
+        assert state
+        assert not any(key.startswith("module.") for key in state)
     runs = sorted(file.name for file in (ranks.folder / "output" / "run").iterdir())
     assert runs == ["run_checkpoint_epoch=1.pt", "run_checkpoint_epoch=2.pt"]
     assert ranks.log.count("Metrics -- val_mean_dice") == 2  # once an epoch
@@ -93,7 +94,8 @@ def test_the_evaluation_has_each_case_once_and_is_that_of_one_process(ranks, run
     del overrides["validate#sampler#even_divisible"]
     run_here("train.json", "evaluate.json", "tasks/pelvic.json", **overrides)
     rows, one = pd.read_csv(ranks.folder / "output" / "metrics.csv"), pd.read_csv(tmp_path / "metrics.csv")
-    assert rows["case"].nunique() == 3 and not rows.duplicated(["case", "label", "region"]).any()
+    assert rows["case"].nunique() == 3
+    assert not rows.duplicated(["case", "label", "region"]).any()
     pd.testing.assert_frame_equal(rows, one)
     means = [result["mean_dice"] for result in ranks.results]
     whole = one[one["region"] == "whole"]

@@ -98,8 +98,10 @@ def test_d_is_a_simplified_unet_of_half_the_feature_maps(parser):
     widths = parser.get_parsed_content("channels")
     assert [stage.out_channels for stage in D.encoder] == [width // 2 for width in widths]
     assert all(isinstance(stage, Convolution) for stage in [*D.encoder, *D.decoder])  # one convolution a stage
-    assert D.head.out_channels == 1 and len(widths) == 4
-    assert D.literal and sum(p.numel() for p in D.parameters()) < sum(p.numel() for p in S.parameters())
+    assert D.head.out_channels == 1
+    assert len(widths) == 4
+    assert D.literal
+    assert sum(p.numel() for p in D.parameters()) < sum(p.numel() for p in S.parameters())
 
 
 @pytest.mark.parametrize("name", ["network_def", "confidence_network_def"])

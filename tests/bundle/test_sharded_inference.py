@@ -53,7 +53,8 @@ def test_a_rank_killed_half_way_and_started_again(start, asked, tmp_path):
     process = start(tmp_path, *files, launcher=TORCHRUN, **asked, skip_finished=True)
     _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
-    assert "1 of 3 cases failed, the others are done" in stderr and "pelvic_004" in stderr
+    assert "1 of 3 cases failed, the others are done" in stderr
+    assert "pelvic_004" in stderr
     after = finished(written)
     assert sorted(after) == [f"pelvic_00{i}" for i in range(4)]
     assert after["pelvic_001"] == before["pelvic_001"]  # not done again
@@ -71,7 +72,8 @@ def test_with_nothing_left_to_do_the_summary_is_made_anew(run_here, asked, tmp_p
     before = finished(written)
     (written / "summary.csv").unlink()
     run_here("inference.json", "tasks/pelvic.json", **asked, skip_finished=True)
-    assert finished(written) == before and list(before) == ["pelvic_000"]
+    assert finished(written) == before
+    assert list(before) == ["pelvic_000"]
     assert len(pd.read_csv(written / "summary.csv")) == 1
 
 

@@ -55,7 +55,8 @@ def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
     # an absolute path is left as it is by config_files
     workflow = run_here(*cell.train, **cell.setup, output_dir=str(tmp_path))
     curves = pd.read_csv(tmp_path / "curves.csv")
-    assert curves["epoch"].tolist() == [1] and np.isfinite(curves).all(axis=None)
+    assert curves["epoch"].tolist() == [1]
+    assert np.isfinite(curves).all(axis=None)
     assert workflow.parser.get_parsed_content("train#trainer").state.iteration >= 1
     network = workflow.parser.get_parsed_content("network")
     # what was evaluated is what was trained
@@ -64,7 +65,8 @@ def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
     used = judged.network if system == "default_flips" else judged
     torch.testing.assert_close(used.state_dict(), network.state_dict())
     rows = pd.read_csv(tmp_path / "metrics.csv")
-    assert len(rows) == 12 and rows["dice"].between(0, 1).all()
+    assert len(rows) == 12
+    assert rows["dice"].between(0, 1).all()
     with np.load(tmp_path / "slices.npz") as slices:
         places = {name.split("/", 1)[1] for name in slices.files}
         assert places == {
@@ -105,7 +107,9 @@ def test_the_papers_parts_differ_in_what_they_switch_off(system, lambda_adv, bet
     names = ("train#trainer#lambda_adv", "loss", "confidence_loss", "confidence_network_def")
     adversarial, loss, confidence_loss, D = resolved(plan(system), *names)
     assert (adversarial, loss.beta, loss.gamma, confidence_loss.target) == (lambda_adv, beta, gamma, target)
-    assert loss.attention_floor == 0 and not loss.normalize and isinstance(D, ConfidenceNet)
+    assert loss.attention_floor == 0
+    assert not loss.normalize
+    assert isinstance(D, ConfidenceNet)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,8 @@ def test_an_ablation_removes_one_technique(system, option, value, plan):
 def test_other_networks_are_the_papers(plan):
     assert isinstance(resolved(plan("dsresunet"), "network_def")[0], DSResUNet)
     vnet = resolved(plan("vnet"), "network_def")[0]
-    assert isinstance(vnet, PaddedNetwork) and type(vnet.network).__name__ == "VNet"
+    assert isinstance(vnet, PaddedNetwork)
+    assert type(vnet.network).__name__ == "VNet"
     assert type(resolved(plan("unet"), "network_def")[0]).__name__ == "UNet"
 
 

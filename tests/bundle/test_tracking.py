@@ -28,7 +28,8 @@ def test_every_engine_gets_mlflows_handler(configs, tmp_path, names, kind, handl
     for place in handlers:
         own = [h for h in parser[place] if isinstance(h, str)]  # references
         names = [h["_target_"] for h in parser[place] if h not in own]
-        assert names.count("MLFlowHandler") == 1 and names[-1] == "MLFlowHandler"  # the places of the others stay
+        assert names.count("MLFlowHandler") == 1
+        assert names[-1] == "MLFlowHandler"
     assert str(tmp_path) in parser.get_parsed_content("tracking_uri")
     assert parser.get_parsed_content("is_not_rank0") is False
     (executed,) = tmp_path.glob("config_*.json")  # what the run is recorded with

@@ -33,7 +33,8 @@ def test_training_leaves_both_networks_the_last_state_scalars_and_a_picture_an_e
     assert newest_checkpoint(output / "run").name == "run_checkpoint_epoch=2.pt"
     assert sorted(f.name for f in (output / "pictures").iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
     assert list(output.glob("events.out.tfevents.*"))
-    assert "val_mean_dice" in trained.log and "train [2/2]" in trained.log  # the progress bar
+    assert "val_mean_dice" in trained.log
+    assert "train [2/2]" in trained.log
     # raw state_dicts of S and of D, as MONAI's tools want them
     assert all(isinstance(v, torch.Tensor) for v in parameters(trained.weights["weights"]).values())
     first = parameters(trained.weights["confidence_weights"])["encoder.0.conv.weight"]
@@ -72,7 +73,8 @@ def test_evaluation_writes_a_row_a_case_class_and_region(trained, run_here, tmp_
     assert rows["case"].nunique() == 1  # one of five cases a fold
     assert rows["label"].unique().tolist() == ["bladder", "prostate", "rectum"]
     assert rows["region"].unique().tolist() == ["whole", "apex", "middle", "base"]
-    assert len(rows) == 12 and rows["dice"].between(0, 1).all()
+    assert len(rows) == 12
+    assert rows["dice"].between(0, 1).all()
     whole = rows[rows["region"] == "whole"]
     metrics = workflow.parser.get_parsed_content("validate#evaluator").state.metrics
     assert metrics["mean_dice"] == pytest.approx(whole["dice"].mean())
@@ -101,7 +103,8 @@ def test_ctrl_c_ends_a_training_with_status_0_and_what_it_has(start, trained, tm
     assert "Traceback" not in stderr
     done = parameters(newest_checkpoint(tmp_path / "output" / "run"))["trainer"]["iteration"]
     assert 1 <= done < 500
-    assert (tmp_path / "models" / "model.pt").is_file() and (tmp_path / "models" / "model_confidence.pt").is_file()
+    assert (tmp_path / "models" / "model.pt").is_file()
+    assert (tmp_path / "models" / "model_confidence.pt").is_file()
 
 
 def test_promise12_overlay_trains_on_one_structure(patients, tiny, run_here, tmp_path):

@@ -92,7 +92,8 @@ def test_output_section_fold_severity_and_seed_are_obeyed(setup, gathered, tmp_p
 
     overrides = setup["overrides"] | {"folds": {"fold": 0, "folds": 2, "validation": 0, "seed": 0}}
     first, dice = cases(section="test", overrides=overrides)
-    assert len(first) == 3 and len(dice) == 3 * (1 + len(KINDS))
+    assert len(first) == 3
+    assert len(dice) == 3 * (1 + len(KINDS))
     assert not first & cases(section="test", overrides=overrides, fold=1)[0]
     assert cases(section="test", overrides=overrides, severity="0.8")[1] != dice
     assert cases(section="test", overrides=overrides, seed=1)[1] != dice

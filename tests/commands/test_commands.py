@@ -26,7 +26,8 @@ def test_synthesize_writes_a_dataset(tmp_path, capsys):
     cli.main(["synthesize", "--output", str(target), "--cases", "2", "--seed", "3", "--shape", "[32,32,16]"])
     index = json.loads((target / "dataset.json").read_text())
     assert index["numTraining"] == 2
-    assert index["synthetic"]["seed"] == 3 and index["synthetic"]["shape"] == [32, 32, 16]
+    assert index["synthetic"]["seed"] == 3
+    assert index["synthetic"]["shape"] == [32, 32, 16]
     assert index["synthetic"]["spacing"] == [5, 5, 6]
     assert f"2 cases: {target / 'dataset.json'}" in capsys.readouterr().out
     cli.main(["synthesize", str(target), "--cases=1", "--shape=[32,32,16]", "--spacing=[6,6,7]"])
@@ -71,7 +72,8 @@ def test_demo_goes_the_whole_way(tmp_path):
     table, _, files = done.stdout.partition("\nwrote\n")
     rows = pd.read_csv(tmp_path / "made here" / "evaluation" / "metrics.csv")
     mean = rows[rows["region"] == "whole"].groupby("label")["dice"].mean().mean()
-    assert "mean Dice over 3 test cases\n" in table and f"mean of the structures: {mean:.3f}\n" in table
+    assert "mean Dice over 3 test cases\n" in table
+    assert f"mean of the structures: {mean:.3f}\n" in table
     written = [Path(line.strip()) for line in files.splitlines()]
     assert [file.name for file in written] == [
         "model.pt",
@@ -90,7 +92,8 @@ def test_demo_seeds_patients_and_training_alike(tmp_path):
     assert (setup["seed"], setup["epochs"]) == (4, 7)
     assert setup["warmup_epochs"] < setup["epochs"]
     one = json.loads(demo_setup(tmp_path, seed=4, epochs=1).read_text())
-    assert one["warmup_epochs"] == 0 and one["val_interval"] == 1  # one epoch is validated, and steered by D
+    assert one["warmup_epochs"] == 0
+    assert one["val_interval"] == 1
 
 
 def demo_setup(folder, seed, epochs):

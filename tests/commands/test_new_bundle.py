@@ -76,7 +76,8 @@ def test_the_plan_stands_in_the_configurations(made):
     assert not train["flip"]  # a label has a side
     assert not (made / "configs" / "flips.json").exists()
     assert all((made / "configs" / name).is_file() for name in COPIED)
-    assert (made / "LICENSE").is_file() and not [*(made / "models").iterdir()]
+    assert (made / "LICENSE").is_file()
+    assert not [*(made / "models").iterdir()]
     assert "[2, 2, 1]" in (made / "configs" / "train.json").read_text()  # reads as the project's own
 
 
@@ -95,7 +96,8 @@ def test_metadata(made):
     assert (image["num_channels"], image["channel_def"]) == (2, {"0": "T1", "1": "T2"})
     assert pred["channel_def"] == {"0": "background", "1": "left part", "2": "core"}
     assert image["spatial_shape"] == pred["spatial_shape"] == [24, 24, 8]
-    assert pred["num_channels"] == 3 and "eval_metrics" not in metadata
+    assert pred["num_channels"] == 3
+    assert "eval_metrics" not in metadata
     assert not any("ippocampus" in text for text in (json.dumps(metadata), (made / "docs" / "README.md").read_text()))
 
 
@@ -140,7 +142,9 @@ def test_a_pair_of_folders_of_ct(ct_folders, tmp_path, capsys):
     train, inference = read(output, "train.json"), read(output, "inference.json")
     assert train["label_names"] == {"1": "organ", "2": "tumour"}
     scale = train["intensity"]
-    assert scale == inference["intensity"] and scale["_target_"] == "ScaleIntensityRanged" and scale["clip"]
+    assert scale == inference["intensity"]
+    assert scale["_target_"] == "ScaleIntensityRanged"
+    assert scale["clip"]
     report = json.loads((output / "docs" / "data_report.json").read_text())
     ct = report["plan"]["ct"]
     assert (scale["a_min"], scale["a_max"]) == (ct["low"], ct["high"])
@@ -149,7 +153,8 @@ def test_a_pair_of_folders_of_ct(ct_folders, tmp_path, capsys):
     parser = ConfigParser()
     parser.read_config([str(output / "configs" / name) for name in ("train.json", "train_confidence.json")])
     spoiling = parser.get_parsed_content("train#spoiling_transforms")
-    assert len(spoiling) == 3 and "NormalizeIntensityd" not in [type(step).__name__ for step in spoiling]
+    assert len(spoiling) == 3
+    assert "NormalizeIntensityd" not in [type(step).__name__ for step in spoiling]
     # 24 x 24 x 8 x 4 bytes x 2 = 36.9 kB a case, three of them: 10 kB hold 0.09 of that
     assert train["cache_rate"] == 0.09
     image = read(output, "metadata.json")["network_data_format"]["inputs"]["image"]
@@ -178,7 +183,8 @@ def test_all_faults_are_printed_and_no_bundle_is_written(ct_folders, tmp_path, c
         new_bundle(str(ct_folders), str(tmp_path / "bundle"), images="ct", labels="masks")
     printed = capsys.readouterr().out
     assert printed.count("error: ") == 3  # no label; two complete cases; twice the same
-    assert "1.nii.gz has no label" in printed and "is the same image as" in printed
+    assert "1.nii.gz has no label" in printed
+    assert "is the same image as" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ct", "masks"]
 
 

@@ -118,7 +118,8 @@ def test_an_empty_label_and_call_give_dice_one():
     item = make_item() | {"label": torch.zeros(1, *SHAPE)}
     segmenter = Segmenter(Nothing(), SimpleInferer())
     case = gather_case(item, segmenter, make_scores(["D"], lambda p, x: torch.ones_like(x)))
-    assert case.true_dice.tolist() == [1] and case.predicted_dice["D"].tolist() == [1]
+    assert case.true_dice.tolist() == [1]
+    assert case.predicted_dice["D"].tolist() == [1]
     assert case.histograms["band", "D"].sum() == 0
     rows = case_rows([case], ["ball"], ["D"])
     table = score_table([case], resamples=5)
@@ -130,9 +131,11 @@ def test_an_empty_label_and_call_give_dice_one():
 def test_regions_can_be_left_out_and_the_dice_stays():
     (whole,), (none,) = gather(cases=1), gather(cases=1, regions=())
     (volume,) = gather(cases=1, regions=("volume",))
-    assert not none.histograms and not none.calibration
+    assert not none.histograms
+    assert not none.calibration
     assert {region for region, _ in volume.histograms} == {"volume"}
-    assert none.true_dice == whole.true_dice and none.predicted_dice == whole.predicted_dice
+    assert none.true_dice == whole.true_dice
+    assert none.predicted_dice == whole.predicted_dice
 
 
 def evidence(case, raw, true, predicted):
@@ -151,7 +154,8 @@ def test_calibration_leaves_a_class_called_nowhere_as_it_is():
     case = evidence("a", [0.8, 0.7], [0.55, 0.0], [True, False])
     calibrate_case(case, half)
     assert case.predicted_dice[CALIBRATED].tolist() == pytest.approx([0.5, 0.7])
-    assert case.interval[:, 0].tolist() == pytest.approx([0.4, 0.6]) and np.isnan(case.interval[:, 1]).all()
+    assert case.interval[:, 0].tolist() == pytest.approx([0.4, 0.6])
+    assert np.isnan(case.interval[:, 1]).all()
 
 
 def test_coverage_counts_the_true_dice_inside_intervals():
@@ -188,7 +192,8 @@ def test_flags_are_counted_by_the_worst_class_of_a_case():
     assert table.loc["clean and hard", ["n", "bad", "flagged"]].tolist() == [5, 3, 3]
     assert table.loc["clean and hard", ["found", "right"]].tolist() == pytest.approx([2 / 3, 2 / 3])
     none = flag_table(case_rows(cases, ["one", "two"], ["D"]), below=0.1)
-    assert none[["bad", "flagged"]].to_numpy().tolist() == [[0, 0]] and none[["found", "right"]].isna().all(axis=None)
+    assert none[["bad", "flagged"]].to_numpy().tolist() == [[0, 0]]
+    assert none[["found", "right"]].isna().all(axis=None)
 
 
 def test_a_label_that_s_does_not_know_is_an_error():
@@ -210,7 +215,8 @@ def test_differences_are_d_minus_the_rival_and_entropy_has_no_ece():
     assert softmax["auroc_difference"] == pytest.approx(1 - softmax["auroc"])
     assert softmax["auroc_difference_low"] <= softmax["auroc_difference"] <= softmax["auroc_difference_high"]
     assert softmax["ece_difference"] == pytest.approx(table.loc[("volume", "D"), "ece"] - softmax["ece"])
-    assert np.isnan(entropy["ece"]) and np.isnan(table.loc[("volume", "D"), "auroc_difference"])
+    assert np.isnan(entropy["ece"])
+    assert np.isnan(table.loc[("volume", "D"), "auroc_difference"])
 
 
 def test_agreement_groups_clean_hard_and_each_kind():

@@ -34,7 +34,8 @@ def nnunet(tmp_path):
 def test_the_decathlon(decathlon):
     dataset = read_dataset(decathlon)
     assert (dataset.layout, dataset.name, dataset.findings) == ("decathlon", "Tiny", [])
-    assert dataset.channel_names == ["MRI"] and dataset.label_names == {1: "block"}
+    assert dataset.channel_names == ["MRI"]
+    assert dataset.label_names == {1: "block"}
     assert [case.name for case in dataset.cases] == ["case0", "case1", "case2", "case3"]
     assert dataset.cases[0].images == (decathlon / "imagesTr" / "case0.nii.gz",)
     assert dataset.cases[0].label == decathlon / "labelsTr" / "case0.nii.gz"
@@ -44,7 +45,8 @@ def test_a_case_of_several_images_is_named_after_its_label(decathlon, edit):
     images = ["imagesTr/case0.nii.gz", "imagesTr/case1.nii.gz"]
     edit(training=[{"image": images, "label": "labelsTr/case2.nii.gz"}], test=["imagesTr/case2.nii.gz"])
     dataset = read_dataset(decathlon)
-    assert [case.name for case in dataset.cases] == ["case2"] and len(dataset.cases[0].images) == 2
+    assert [case.name for case in dataset.cases] == ["case2"]
+    assert len(dataset.cases[0].images) == 2
     # case2 is a test image; numTraining is 4 still
     assert [line.removeprefix(f"warning: {decathlon}/") for line in lines(dataset)] == [
         "imagesTr/case3.nii.gz is not in dataset.json: list it, or leave it out",
@@ -86,7 +88,8 @@ def test_labels_that_the_bundle_cannot_have(decathlon, edit, labels, expected):
 def test_nnunet(nnunet):
     dataset = read_dataset(nnunet)
     assert (dataset.layout, dataset.findings) == ("nnU-Net", [])
-    assert dataset.channel_names == ["CT", "PET"] and dataset.label_names == {1: "liver", 2: "tumour"}
+    assert dataset.channel_names == ["CT", "PET"]
+    assert dataset.label_names == {1: "liver", 2: "tumour"}
     assert [case.name for case in dataset.cases] == ["a_1", "b"]
     assert [file.name for file in dataset.cases[0].images] == ["a_1_0000.mha", "a_1_0001.mha"]
 

@@ -32,7 +32,8 @@ def test_two_parts_make_up_the_section_and_one_has_no_labels(dataset):
     assert sorted(names(few + rest)) == names(section)
     assert all(case in section for case in few)
     assert {frozenset(case) for case in rest} == {frozenset({"image", "case"})}
-    assert names(few) == sorted(names(few)) and names(rest) == sorted(names(rest))
+    assert names(few) == sorted(names(few))
+    assert names(rest) == sorted(names(rest))
 
 
 def test_seed_draws_and_the_same_seed_draws_the_same(dataset):

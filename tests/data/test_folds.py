@@ -150,8 +150,10 @@ def test_hippocampus_fold(tmp_path):
     assert len(everything) == 208
     assert sorted(case["case"] for case in train + validation + test) == [case["case"] for case in everything]
     for case in everything:
-        assert os.path.isabs(case["image"]) and Path(case["image"]).name == f"{case['case']}.nii.gz"
-        assert os.path.isabs(case["label"]) and "labelsTr" in case["label"]
+        assert os.path.isabs(case["image"])
+        assert Path(case["image"]).name == f"{case['case']}.nii.gz"
+        assert os.path.isabs(case["label"])
+        assert "labelsTr" in case["label"]
 
 
 def test_split_follows_make_folds(dataset, monkeypatch):

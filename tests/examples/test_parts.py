@@ -104,7 +104,8 @@ def test_a_swap_trains_with_falling_loss_and_evaluates(run, tmp_path, name):
     names, changes = SWAPS[name]
     workflow, losses = run(names, changes)
     half = len(losses) // 2
-    assert half >= 1 and mean(losses[half:]) < mean(losses[:half])
+    assert half >= 1
+    assert mean(losses[half:]) < mean(losses[:half])
     evaluator = workflow.parser.get_parsed_content("validate#evaluator")
     assert 0 <= evaluator.state.metrics["val_mean_dice"] <= 1
     files = {file.name for file in (tmp_path / "models").iterdir()}
@@ -113,7 +114,8 @@ def test_a_swap_trains_with_falling_loss_and_evaluates(run, tmp_path, name):
     assert ("confidence" in result) == ("confidence_map.json" in names)
     if "confidence" in result:
         M = result["confidence"]
-        assert M.shape[1:] == result["pred"].shape[1:] and 0 <= M.min() < M.max() <= 1
+        assert M.shape[1:] == result["pred"].shape[1:]
+        assert 0 <= M.min() < M.max() <= 1
 
 
 def test_the_page_is_what_its_command_writes():

@@ -49,7 +49,8 @@ def test_help_names_every_option_and_runs_nothing(main, words, target, capsys):
     for asked in (["-h"], ["--help"], ["some", "words", "--anything", "-h"]):
         code, out, err = ended(main, [*words, *asked], capsys)
         assert (code, err) == (0, "")
-        assert out.startswith("usage: ") and all(f"  --{option.name} " in out for option in options)
+        assert out.startswith("usage: ")
+        assert all(f"  --{option.name} " in out for option in options)
         assert not any(mark in out for mark in ("``", "Optional[", "GROUP", "COMMANDS", "Args:", "Raises:"))
     assert all(option.text for option in options), "an option without a line in the docstring"
 
@@ -75,7 +76,8 @@ def test_words_that_do_not_fit_are_refused(main, words, target, capsys):
     options = describe_command(target).options
     needed = [option.name for option in options if option.default is None]
     if needed:
-        assert f"--{needed[0]}" in ended(main, words, capsys)[2] and "must be given" in ended(main, words, capsys)[2]
+        assert f"--{needed[0]}" in ended(main, words, capsys)[2]
+        assert "must be given" in ended(main, words, capsys)[2]
     valued = next(option.name for option in options if not option.is_switch)
     given = [*words, *(f"--{name}=1" for name in needed if name != valued)]
     assert f"--{valued} needs a value" in ended(main, [*given, f"--{valued}"], capsys)[2]
@@ -99,10 +101,12 @@ def test_the_list_of_commands(line, capsys):
     for words, status in ((["-h"], 0), (["--help"], 0), ([], 2)):
         code, out, _ = ended(line.main, words, capsys)
         assert code == status
-        assert out.startswith("usage: ") and all(f"\n  {name} " in out for name in line.COMMANDS)
+        assert out.startswith("usage: ")
+        assert all(f"\n  {name} " in out for name in line.COMMANDS)
     assert ended(line.main, ["--version"], capsys)[0] == 0
     code, _, err = ended(line.main, ["paint"], capsys)
-    assert code == 2 and err.startswith("error: there is no command paint")
+    assert code == 2
+    assert err.startswith("error: there is no command paint")
     name = next(iter(line.COMMANDS))
     assert f"did you mean {name}?" in ended(line.main, [f"{name}s"], capsys)[2]
 

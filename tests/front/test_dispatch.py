@@ -88,7 +88,9 @@ def test_groups(target, capsys):
     with pytest.raises(SystemExit) as end:
         run_commands(commands, "program", "About.", ["more", "-h"])
     out = capsys.readouterr().out
-    assert end.value.code == 0 and out.startswith("usage: program more COMMAND") and "of_it  Prints what it got." in out
+    assert end.value.code == 0
+    assert out.startswith("usage: program more COMMAND")
+    assert "of_it  Prints what it got." in out
     with pytest.raises(SystemExit):
         run_commands(commands, "program", "About.", ["more", "paint"])
     assert "there is no command paint" in capsys.readouterr().err

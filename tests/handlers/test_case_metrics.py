@@ -59,13 +59,15 @@ def test_a_row_a_case_and_class_and_the_means(cases, tmp_path, caplog):
     assert rows["reference_ml"].tolist() == pytest.approx([0.288, 0.072] * 2)  # 96 and 24 voxels of 3 mm3
     # two classes: (1 + 0.75) / 2 and 1; their mean 0.9375
     assert metrics == {"dice prostate": 0.875, "dice rectum": 1.0, "mean_dice": 0.9375}
-    assert "mean over 2 cases" in caplog.text and "mean Dice of the classes: 0.9375" in caplog.text
+    assert "mean over 2 cases" in caplog.text
+    assert "mean Dice of the classes: 0.9375" in caplog.text
 
 
 def test_regions_are_added_and_stay_out_of_the_mean(cases, tmp_path):
     metrics = evaluate(cases, CaseMetrics(tmp_path / "metrics.csv", NAMES, regions=True))
     rows = pd.read_csv(tmp_path / "metrics.csv")
-    assert rows["region"].unique().tolist() == ["whole", "apex", "middle", "base"] and len(rows) == 16
+    assert rows["region"].unique().tolist() == ["whole", "apex", "middle", "base"]
+    assert len(rows) == 16
     assert metrics["mean_dice"] == 0.9375
     assert metrics["dice prostate apex"] == 0.875
 
@@ -134,7 +136,8 @@ def test_the_apex_is_found_from_the_affine(cases, tmp_path):
         tables.append(pd.read_csv(csv).drop(columns="case"))
     pd.testing.assert_frame_equal(*tables)
     dice = tables[0][tables[0]["label"] == "prostate"].groupby("region")["dice"].max()
-    assert dice["apex"] < 1 and dice["middle"] == dice["base"] == 1
+    assert dice["apex"] < 1
+    assert dice["middle"] == dice["base"] == 1
 
 
 def test_cases_of_all_ranks_come_together_each_once(cases, tmp_path, monkeypatch):
@@ -155,4 +158,5 @@ def test_only_rank_0_writes(cases, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "dam_components"):
         handler.write(engine)
     assert engine.state.metrics["mean_dice"] == 0.5
-    assert not list(tmp_path.glob("*.csv")) and not caplog.text
+    assert not list(tmp_path.glob("*.csv"))
+    assert not caplog.text

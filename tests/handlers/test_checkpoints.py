@@ -141,7 +141,8 @@ def test_a_checkpoint_of_another_network_is_one_line(tmp_path):
     RunLoader(str(tmp_path), {"network": network}).attach(engine)
     with pytest.raises(ValueError, match=r"epoch=1.pt is of a run with other options \(.*--resume True") as raised:
         engine.run([0], max_epochs=2)
-    assert "\n" not in str(raised.value) and raised.value.__cause__ is None
+    assert "\n" not in str(raised.value)
+    assert raised.value.__cause__ is None
 
 
 @pytest.mark.parametrize(

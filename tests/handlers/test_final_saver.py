@@ -68,11 +68,13 @@ def test_an_older_model_stays_until_the_training_is_over(tmp_path):
     run(tmp_path, validate=True, run_dir=tmp_path / "run")
     assert saved(tmp_path) == 1
     identity = identity_in(read_weights(tmp_path / "model.pt"))
-    assert identity["label_names"] == {"1": "organ"} and identity["class"] == "Linear"
+    assert identity["label_names"] == {"1": "organ"}
+    assert identity["class"] == "Linear"
     assert identity["made_for"] == file_digests(tmp_path / "model.pt")
 
 
 def test_the_last_network_knows_itself_too(tmp_path):
     run(tmp_path, validate=False)
     identity = identity_in(read_weights(tmp_path / "model.pt"))
-    assert identity["label_names"] == {"1": "gland"} and identity["made_for"] == file_digests(tmp_path / "model.pt")
+    assert identity["label_names"] == {"1": "gland"}
+    assert identity["made_for"] == file_digests(tmp_path / "model.pt")

@@ -48,7 +48,8 @@ def test_the_better_map_is_found_and_draws_are_paired():
     assert percentile_interval(a - a) == (0, 0, 0)
     _, low, high = percentile_interval(a - c)
     _, low_unpaired, high_unpaired = percentile_interval(a - bootstrap_pooled(maps(1.05), auroc, seed=1))
-    assert high - low < 0.7 * (high_unpaired - low_unpaired) and len(c) == len(a)
+    assert high - low < 0.7 * (high_unpaired - low_unpaired)
+    assert len(c) == len(a)
 
 
 def test_seed_and_resamples_matter():
@@ -61,7 +62,9 @@ def test_seed_and_resamples_matter():
 def test_resamples_without_a_value_are_left_out():
     assert percentile_interval(np.array([1.0, np.nan, 2.0, 2.0])) == (1.0, 2.0, 2.0)
     value, low, high = percentile_interval(np.array([1.0, np.nan]))
-    assert value == 1.0 and np.isnan(low) and np.isnan(high)
+    assert value == 1.0
+    assert np.isnan(low)
+    assert np.isnan(high)
 
 
 def test_bad_input_is_named():

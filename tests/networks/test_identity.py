@@ -83,8 +83,10 @@ def test_wrong_pairs(tmp_path, there, here, named):
     with pytest.raises(ValueError, match=named) as caught:
         load_weights(here, save(there, tmp_path / "model.pt"))
     message = str(caught.value)
-    assert "model.pt holds weights of another architecture" in message and "the configuration builds" in message
-    assert message.endswith("use the configuration that the file was trained with") and "\n" not in message
+    assert "model.pt holds weights of another architecture" in message
+    assert "the configuration builds" in message
+    assert message.endswith("use the configuration that the file was trained with")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -137,8 +139,10 @@ def test_d_of_another_s_is_refused_unless_that_is_asked_for(tmp_path, caplog):
     for known in (segmenter(), other, [own, other]):
         with pytest.raises(ValueError, match="model_confidence.pt was trained to judge the S of weights") as caught:
             load_weights(confidence_net(), D, made_for=known)
-        assert file_digests(own)[0] in str(caught.value) and file_digests(known)[0] in str(caught.value)
-        assert "--other_S True" in str(caught.value) and "\n" not in str(caught.value)
+        assert file_digests(own)[0] in str(caught.value)
+        assert file_digests(known)[0] in str(caught.value)
+        assert "--other_S True" in str(caught.value)
+        assert "\n" not in str(caught.value)
         load_weights(confidence_net(), D, made_for=known, other_S=True)
     assert not caplog.text
 
@@ -196,7 +200,8 @@ def test_the_shipped_weights_are_those_that_were_measured():
     """By digest: neither the identity that was added to the files nor anything else has changed a bit of them."""
     S, D = (read_weights(SHIPPED / name) for name in ("model.pt", "model_confidence.pt"))
     assert (parameters_digest(S), parameters_digest(D)) == ("8f377e814b523528", "90b795414853c5d5")
-    assert identity_in(S)["class"] == "EnhancedUNet" and identity_in(D)["class"] == "LocalCalibrationNet"
+    assert identity_in(S)["class"] == "EnhancedUNet"
+    assert identity_in(D)["class"] == "LocalCalibrationNet"
     assert identity_in(D)["made_for"] == [parameters_digest(S)]
     names = {"1": "anterior hippocampus", "2": "posterior hippocampus"}
     assert identity_in(S)["label_names"] == identity_in(D)["label_names"] == names

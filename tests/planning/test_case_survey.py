@@ -43,7 +43,8 @@ def test_the_largest_piece_of_each_structure(tmp_path, save):
     label[0, 5, 0] = 2
     files = (save(tmp_path / "a.nii.gz", np.random.default_rng(0).random((6, 6, 6))),)
     found, findings = survey(CaseFiles("a", files, save(tmp_path / "a_label.nii.gz", label)))
-    assert findings == [] and found.largest_piece == {1: 0.8, 2: 1.0}
+    assert findings == []
+    assert found.largest_piece == {1: 0.8, 2: 1.0}
 
 
 def test_axes_are_right_front_head(tmp_path, save, arrays):
@@ -78,7 +79,8 @@ def test_two_channels_as_files_and_as_one_file(tmp_path, save, arrays, case):
     both = save(tmp_path / "both.nii.gz", np.stack([image, image * 2], -1))
     files, findings = survey(CaseFiles("a", (*case.images, second), case.label))
     one, _ = survey(CaseFiles("a", (both,), case.label))
-    assert findings == [] and files.channels == one.channels == 2
+    assert findings == []
+    assert files.channels == one.channels == 2
     np.testing.assert_allclose(files.inside, one.inside)
     np.testing.assert_allclose(files.inside[1], 2 * files.inside[0])
     _, findings = survey(CaseFiles("a", (case.images[0], both), case.label))
@@ -184,7 +186,8 @@ def test_metaimage(tmp_path, arrays, suffix):
     found, findings = survey(CaseFiles("a", (files[0],), files[1]))
     assert findings == []
     assert (found.shape, found.spacing_mm) == ((8, 8, 6), (0.5, 0.5, 3.0))
-    assert found.label_voxels[1] == 18 and sorted(found.inside[0]) == sorted(image[label > 0])
+    assert found.label_voxels[1] == 18
+    assert sorted(found.inside[0]) == sorted(image[label > 0])
 
 
 def test_a_dicom_series(tmp_path, arrays):

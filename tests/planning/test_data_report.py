@@ -29,5 +29,6 @@ def test_reports_hold_findings_fingerprint_and_plan(decathlon):
     assert "None." in report_markdown(dataset, fingerprint, plan, [])
     content = json.loads(json.dumps(report_json(dataset, fingerprint, plan, findings)))
     assert content["findings"][1] == {"level": "warning", "where": "a", "what": "is bad", "remedy": "mend it"}
-    assert content["plan"]["patch_size"] == [8, 8, 6] and content["fingerprint"]["cases"] == 4
+    assert content["plan"]["patch_size"] == [8, 8, 6]
+    assert content["fingerprint"]["cases"] == 4
     assert (content["layout"], content["data"]) == ("decathlon", str(decathlon))

@@ -13,7 +13,8 @@ def check(folder, level=None, **options):
 
 def test_a_good_dataset(decathlon):
     surveys, findings = check(decathlon)
-    assert len(surveys) == 4 and findings == []
+    assert len(surveys) == 4
+    assert findings == []
 
 
 def test_too_few_cases(decathlon, edit):
@@ -71,9 +72,9 @@ def test_spacing(decathlon, save, arrays):
         return check(decathlon)[1]
 
     (line,) = respace(1.5)
-    assert line.startswith(f"note: {decathlon} has spacings of 1-1 x 1-1 x 1-1.5 mm") and line.endswith(
-        "all are resampled"
-    )
+    assert line.startswith(f"note: {decathlon} has spacings of 1-1 x 1-1 x 1-1.5 mm")
+    assert line.endswith("all are resampled")
     (line,) = respace(2.5)
-    assert line.startswith("warning: ") and "check that these are of one kind" in line
+    assert line.startswith("warning: ")
+    assert "check that these are of one kind" in line
     assert f"the ends are {decathlon}/imagesTr/case0.nii.gz and {decathlon}/imagesTr/case1.nii.gz" in line

@@ -18,7 +18,9 @@ def survey(inside, spacing=(1, 1, 3), labels=None, outside=((0.0,),), pieces=Non
 def test_by_hand():
     cases = [survey([[0.0, 2.0]]), survey([[4.0, 6.0]], (2, 1, 3), {0: 30, 2: 2}), survey([[3.0]], labels={0: 32})]
     found = make_fingerprint(cases, ["MRI"], {1: "a", 2: "b"})
-    assert found.cases == 3 and found.label_names == {"1": "a", "2": "b"} and not found.ct
+    assert found.cases == 3
+    assert found.label_names == {"1": "a", "2": "b"}
+    assert not found.ct
     assert found.anisotropy == 3  # medians 1, 1, 3
     assert found.label_share == {"0": round(86 / 96, 8), "1": round(8 / 96, 8), "2": round(2 / 96, 8)}
     assert found.label_cases == {"0": 3, "1": 1, "2": 1}

@@ -32,20 +32,28 @@ def fingerprint(**changes):
 
 def test_an_isotropic_set():
     plan = make_plan(fingerprint())
-    assert plan.spacing == [1, 1, 1] and plan.patch_size == [40, 56, 40] and plan.median_shape == [36, 50, 35]
-    assert plan.strides == [2, 2, 2] and plan.channels == [16, 32, 64, 128]
+    assert plan.spacing == [1, 1, 1]
+    assert plan.patch_size == [40, 56, 40]
+    assert plan.median_shape == [36, 50, 35]
+    assert plan.strides == [2, 2, 2]
+    assert plan.channels == [16, 32, 64, 128]
     assert (plan.batch_size, plan.patches_per_case) == (3, 1)  # 300 000 // 89 600, and an image is less than two
-    assert plan.rotation == [0.26, 0.26, 0.26] and plan.overlap == 0.5
+    assert plan.rotation == [0.26, 0.26, 0.26]
+    assert plan.overlap == 0.5
     assert plan.folds == {"fold": 0, "folds": 5, "validation": 10, "seed": 0}
     # 100 - 20 - 10 cases train: 70 // 3 = 23 steps an epoch, 5000 / 23 = 217 epochs, a twentieth is 10
     assert (plan.epochs, plan.val_interval) == (217, 10)
-    assert not plan.keep_last and make_plan(fingerprint(cases=94)).keep_last  # 10 and 9 cases validate
-    assert plan.ct is None and plan.flip and plan.cache_rate == 1
+    assert not plan.keep_last
+    assert make_plan(fingerprint(cases=94)).keep_last
+    assert plan.ct is None
+    assert plan.flip
+    assert plan.cache_rate == 1
 
 
 def test_a_set_of_thick_slices():
     plan = make_plan(fingerprint(spacing_mm=[[1.25, 1.25, 3.0]] * 100, shape=[[160, 160, 28]] * 100))
-    assert plan.strides == [[2, 2, 1], 2, 2] and plan.rotation == [0, 0, 0.26]
+    assert plan.strides == [[2, 2, 1], 2, 2]
+    assert plan.rotation == [0, 0, 0.26]
     assert (plan.batch_size, plan.patches_per_case) == (1, 2)
 
 
@@ -66,7 +74,9 @@ def test_patch_voxels_is_heeded():
 
 def test_small_images_have_fewer_stages():
     plan = make_plan(fingerprint(shape=[[14, 14, 14]] * 100))
-    assert plan.strides == [2, 2] and plan.channels == [16, 32, 64] and plan.patch_size == [16, 16, 16]
+    assert plan.strides == [2, 2]
+    assert plan.channels == [16, 32, 64]
+    assert plan.patch_size == [16, 16, 16]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def test_patches():
     assert patch_and_strides((36, 50, 35), (1, 1, 1), 150_000)[0] == (40, 56, 40)
     # 160 160 23 in proportion: z, divisible by 2, goes 24 .. 12 while x and y, divisible by 8, go 160 .. 104
     patch, strides = patch_and_strides((160, 160, 23), (1.25, 1.25, 3.6), 150_000)
-    assert patch == (104, 104, 12) and strides == [(2, 2, 1), (2, 2, 2), (2, 2, 1)]
+    assert patch == (104, 104, 12)
+    assert strides == [(2, 2, 1), (2, 2, 2), (2, 2, 1)]
 
 
 @pytest.mark.parametrize("shape", [(160, 160, 23), (512, 512, 100), (20, 30, 200), (64, 64, 1), (7, 7, 7), (9, 300, 9)])

@@ -39,7 +39,8 @@ def test_a_case_s_files(server):
 def test_the_page_and_niivue(server):
     for path, start in (("/", b"<!doctype html>"), ("/page/main.js", b"//"), ("/niivue.js", b"")):
         answer = server.ask("GET", server.root + path)
-        assert answer.status == 200 and answer.body.startswith(start)
+        assert answer.status == 200
+        assert answer.body.startswith(start)
     assert len(server.ask("GET", f"{server.root}/niivue.js").body) > 1e6
 
 
@@ -47,7 +48,8 @@ def test_every_answer_keeps_the_page_to_itself(server):
     for path in ("/", f"{server.root}/", f"{server.root}/cases.json", f"{server.root}/cases/nobody/image.nii"):
         headers = {key.lower(): value for key, value in server.ask("GET", path).headers.items()}
         assert "default-src 'none'" in headers["content-security-policy"]
-        assert headers["cache-control"] == "no-store" and headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert headers["referrer-policy"] == "no-referrer"
 
 
 def test_the_page_names_no_other_machine():
@@ -92,7 +94,9 @@ ATTACKS = [
 def test_nothing_else_is_served(server, secret, path):
     answer = server.ask("GET", path.format(root=server.root, absolute=quote(str(secret), safe="")))
     assert answer.status in (400, 404), answer.body[:200]
-    assert b"SECRET" not in answer.body and b"import" not in answer.body and b"root:" not in answer.body
+    assert b"SECRET" not in answer.body
+    assert b"import" not in answer.body
+    assert b"root:" not in answer.body
 
 
 def test_an_image_is_sent_only_if_it_is_one(server):
@@ -103,8 +107,10 @@ def test_an_image_is_sent_only_if_it_is_one(server):
         report.write_text(json.dumps({**content, "image": image}))
         server.ask("GET", f"{server.root}/cases.json")  # the page is loaded again
         answer = server.ask("GET", f"{server.root}/cases/c/image.nii")
-        assert answer.status == status and "error" in json.loads(answer.body), (image, answer.body[:200])
-        assert b"root:" not in answer.body and b"import" not in answer.body
+        assert answer.status == status, (image, answer.body[:200])
+        assert "error" in json.loads(answer.body), image
+        assert b"root:" not in answer.body
+        assert b"import" not in answer.body
     report.write_text(before)
     server.ask("GET", f"{server.root}/cases.json")
 
@@ -123,7 +129,8 @@ def test_a_verdict_reaches_the_table(server):
     assert told["verdicts"]["b #1%2f"]["note"] == 'two\nlines, "ä"'
     assert told["verdicts"]["b #1%2f"]["result"] == told["cases"][0]["result"]
     other = server.ask("POST", address, {"verdict": "needs correction", "note": "", "seen": 0})
-    assert other.status == 409 and json.loads(other.body)["row"]["verdict"] == "accept"
+    assert other.status == 409
+    assert json.loads(other.body)["row"]["verdict"] == "accept"
 
 
 GOOD = {"verdict": "accept", "note": "", "seen": 0}
@@ -153,4 +160,5 @@ def test_a_verdict_on_no_case_and_a_folder_that_cannot_be_written(server, monkey
 
     monkeypatch.setattr(os, "replace", full)
     answer = server.ask("POST", f"{server.root}/cases/a/verdict", GOOD)
-    assert answer.status == 503 and b"No space left" in answer.body
+    assert answer.status == 503
+    assert b"No space left" in answer.body

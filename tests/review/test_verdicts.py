@@ -18,7 +18,9 @@ def verdicts(tmp_path):
 def test_a_note_is_read_as_it_was_written(verdicts, note):
     row = verdicts.save("a, b", "accept", note, 0, "digest")
     assert Verdicts(verdicts.file).read() == {"a, b": row}
-    assert row["note"] == note and row["revision"] == "1" and row["result"] == "digest"
+    assert row["note"] == note
+    assert row["revision"] == "1"
+    assert row["result"] == "digest"
 
 
 def test_a_change_replaces_the_row_and_nothing_else(verdicts):

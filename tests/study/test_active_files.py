@@ -35,7 +35,8 @@ def table(rounds, strategies=("confidence", "random")):
 
 def test_the_shared_round_counts_for_each_strategy():
     cases, rounds = table(ROUNDS)
-    assert len(cases) == 2 * 2 * 2 * 2 and list(cases.columns[-2:]) == NAMES
+    assert len(cases) == 2 * 2 * 2 * 2
+    assert list(cases.columns[-2:]) == NAMES
     first = rounds[rounds["round"] == 0].groupby("strategy")["mean_dice"].apply(list)
     assert first["confidence"] == first["random"] == pytest.approx([0.55, 0.65])
     assert rounds["labelled"].tolist() == [2, 3, 2, 3, 2, 3, 2, 3]
@@ -45,9 +46,13 @@ def test_mean_spread_and_difference_are_over_seeds():
     told = round_table(table(ROUNDS)[1]).set_index(["strategy", "round"])
     ours = told.loc["confidence", 1]
     # 0.75 and 0.70 against 0.70 and 0.75: differences 0.05 and -0.05 have mean 0 and std 0.05 * sqrt(2)
-    assert ours["mean_dice"] == pytest.approx(0.725) and ours["std"] == pytest.approx(0.05 / math.sqrt(2))
-    assert ours["ahead_of_random"] == pytest.approx(0) and ours["ahead_std"] == pytest.approx(0.05 * math.sqrt(2))
-    assert ours["seeds_ahead"] == "1 of 2" and ours["labelled"] == 3 and ours["seeds"] == 2
+    assert ours["mean_dice"] == pytest.approx(0.725)
+    assert ours["std"] == pytest.approx(0.05 / math.sqrt(2))
+    assert ours["ahead_of_random"] == pytest.approx(0)
+    assert ours["ahead_std"] == pytest.approx(0.05 * math.sqrt(2))
+    assert ours["seeds_ahead"] == "1 of 2"
+    assert ours["labelled"] == 3
+    assert ours["seeds"] == 2
     assert told["ahead_of_random"].drop([("confidence", 1)]).isna().all()
 
 
@@ -57,7 +62,8 @@ def test_gain_is_paired_over_seeds_and_cases():
     assert gain[["gain", "low", "high"]].tolist() == pytest.approx([0.05, 0.0, 0.1])
     assert math.isnan(gain["std"])
     both = gain_over_random(table(ROUNDS)[0]).iloc[0]  # t1: 0.1 and -0.1
-    assert both["gain"] == pytest.approx(0) and both["std"] == pytest.approx(0.05 * math.sqrt(2))
+    assert both["gain"] == pytest.approx(0)
+    assert both["std"] == pytest.approx(0.05 * math.sqrt(2))
     assert both["by_seed"] == "+0.0500, -0.0500"
 
 
@@ -82,6 +88,7 @@ def test_the_files_hold_it_all(tmp_path):
     assert rounds.iloc[0, :4].tolist() == ["confidence", 0, 0, 2]
     assert rounds.iloc[0, 4:].tolist() == pytest.approx([0.55, 0.6, 0.5])
     assert text == (tmp_path / "new" / "active_learning.md").read_text()
-    assert "```\npython -m dam_study active_learning --add 1\n```" in text and "- seeds: 0, 1" in text
+    assert "```\npython -m dam_study active_learning --add 1\n```" in text
+    assert "- seeds: 0, 1" in text
     assert "| confidence | 1 | 3 | 2 | 0.7250 | 0.0354 |" in text
     assert "## Ahead of random" in text

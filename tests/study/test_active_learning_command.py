@@ -98,7 +98,8 @@ def test_a_killed_simulation_goes_on_and_ends_alike(short, trainings, tmp_path, 
     trainings.clear()
     trainings.dies_at = 1  # one is left
     active_learning(**killed)
-    assert len(trainings) == 1 and contents(killed["output"]) == contents(short["output"])
+    assert len(trainings) == 1
+    assert contents(killed["output"]) == contents(short["output"])
     active_learning(**killed)  # nothing is left
 
     for change, message in (

@@ -46,14 +46,17 @@ def test_each_strategy_labels_what_it_should(tmp_path):
     learner = FakeLearner()
     rounds = by_name(run(plan(("confidence", "softmax", "random")), tmp_path, learner))
     start = rounds[0, 0, "start"].labelled
-    assert len(start) == 2 and len(rounds) == 7
+    assert len(start) == 2
+    assert len(rounds) == 7
     rest = [case for case in CASES if case not in start]
     assert rounds[0, 1, "confidence"].labelled == (*start, *rest[:-4:-1])
     assert rounds[0, 2, "confidence"].labelled == (*start, *rest[:-7:-1])
     assert rounds[0, 1, "softmax"].labelled == (*start, *rest[:3])
     assert rounds[0, 2, "softmax"].labelled == (*start, *rest[:6])
     chance = rounds[0, 2, "random"].labelled
-    assert rounds[0, 1, "random"].labelled == chance[:5] and len(set(chance)) == 8 and chance[:2] == start
+    assert rounds[0, 1, "random"].labelled == chance[:5]
+    assert len(set(chance)) == 8
+    assert chance[:2] == start
     for labelled, unlabelled, _, _, _, _ in learner.calls:
         assert sorted([*labelled, *unlabelled]) == CASES
 
@@ -83,7 +86,8 @@ def test_what_was_finished_before_a_kill_is_not_done_again(tmp_path):
         run(plan(seeds=(0, 1)), tmp_path / "killed", FakeLearner(dies_at=7))
     rest, told = FakeLearner(), []
     resumed = [*simulate(CASES, plan(seeds=(0, 1)), rest, tmp_path / "killed", told.append)]
-    assert len(rest.calls) == 3 and resumed[-1] == whole == told
+    assert len(rest.calls) == 3
+    assert resumed[-1] == whole == told
     assert [len(part) for part in resumed] == [5, 10]  # a part after each seed
 
 

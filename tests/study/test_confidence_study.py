@@ -97,8 +97,10 @@ def test_command_writes_its_files(study, tmp_path, capsys):
 
     text = (tmp_path / "confidence.md").read_text()
     assert text.strip() == capsys.readouterr().out.strip()
-    assert "--section test" in text and "--weights" in text
-    assert "fold 0, folds 3, validation 1, seed 0" in text and "cores" in text
+    assert "--section test" in text
+    assert "--weights" in text
+    assert "fold 0, folds 3, validation 1, seed 0" in text
+    assert "cores" in text
 
 
 def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
@@ -113,7 +115,8 @@ def test_rivals_section_fold_and_limit_are_obeyed(study, tmp_path):
     assert len(test) == 2
     assert names(limit=1) < test
     validation = names(section="validation")
-    assert len(validation) == 1 and not validation & test
+    assert len(validation) == 1
+    assert not validation & test
     assert not names(fold=1) & test
 
 
@@ -132,7 +135,9 @@ def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
     assert both["case"].nunique() == 4
     pd.testing.assert_frame_equal(both, apart)
     page = (tmp_path / "out" / "confidence.md").read_text()
-    assert "section test, 4 cases" in page and "- folds: fold 0, 1, folds 3" in page and "--fold 0,1" in page
+    assert "section test, 4 cases" in page
+    assert "- folds: fold 0, 1, folds 3" in page
+    assert "--fold 0,1" in page
     assert re.search(r"- temperature: [\d.]+, [\d.]+\n", page)
     # a network of another fold has learned from these cases
     with pytest.raises(ValueError, match=r"folds 0 and 1 have the same weights, .*S0.pt: .* apart by \{fold\}"):
@@ -233,7 +238,8 @@ def test_missing_bundle_and_overlay_are_named(tmp_path):
 def test_overrides_are_read_and_left_as_they_were():
     folds = dict(FOLDS)
     parser = read_bundle(BUNDLE, folds=folds, **{"folds#fold": 2})
-    assert parser["folds"]["fold"] == 2 and folds == FOLDS
+    assert parser["folds"]["fold"] == 2
+    assert folds == FOLDS
 
 
 def test_command_line_quotes_what_a_shell_would_split():

@@ -52,8 +52,10 @@ def look(case, tmp_path):
 def test_masks_of_the_middle_slice(look):
     _, _, arrays = look(epochs=1)
     assert {*arrays} == {"image", "label", "epoch1/difficulty", "epoch1/focal"}
-    assert (arrays["image"] == 4).all() and arrays["image"].shape == (4, 3)
-    assert arrays["label"].sum() == 1 and arrays["label"][1, 1] == 1
+    assert (arrays["image"] == 4).all()
+    assert arrays["image"].shape == (4, 3)
+    assert arrays["label"].sum() == 1
+    assert arrays["label"][1, 1] == 1
     np.testing.assert_allclose(arrays["epoch1/difficulty"], 0.8, rtol=1e-6)  # 1 - M
     focal = np.full((4, 3), 0.25)  # 1 - P̂ of the background
     focal[1, 1] = 0.75
@@ -77,8 +79,10 @@ def test_epochs_are_spread_over_the_training(frames, seen, look):
 
 def test_modes_and_gradients_are_left_as_they_were(look):
     S, D, _ = look(epochs=1)
-    assert S.training and D.training
-    assert S.logits.grad is None and not S.seen[0][1]
+    assert S.training
+    assert D.training
+    assert S.logits.grad is None
+    assert not S.seen[0][1]
 
 
 def test_a_resumed_training_adds_to_the_file_and_a_new_one_begins_it_anew(look):

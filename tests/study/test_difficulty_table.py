@@ -24,7 +24,9 @@ def test_the_last_epoch_with_both_masks_counts():
 
 def test_a_constant_mask_has_no_correlation():
     found = mask_statistics({"epoch1/difficulty": np.full((2, 2), 0.7), "epoch1/focal": FOCAL})
-    assert found["mean"] == pytest.approx(0.7) and found["std"] == 0 and math.isnan(found["correlation"])
+    assert found["mean"] == pytest.approx(0.7)
+    assert found["std"] == 0
+    assert math.isnan(found["correlation"])
 
 
 def test_without_masks_there_is_nothing():

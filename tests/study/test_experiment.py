@@ -59,7 +59,8 @@ def finished(options):
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     while not list(folder.glob("training/run/run_checkpoint_epoch=*.pt")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     trainings = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
@@ -74,7 +75,8 @@ def finished(options):
 
 def test_a_kill_ends_the_training_too(finished):
     assert finished.status == 128 + 15
-    assert finished.trainings and not finished.alive
+    assert finished.trainings
+    assert not finished.alive
 
 
 def test_a_killed_cell_goes_on_where_it_was(finished):
@@ -94,7 +96,8 @@ def test_what_a_cell_holds(finished, options):
     named = {"system": "proposed", "data": "pelvic", "protocol": "kfold", "fold": 0, "seed": 0}
     assert {name: config[name] for name in named} == named
     assert folder.name == f"fold0-seed0-{config['hash']}"
-    assert config["entries"]["epochs"] == EPOCHS and config["entries"]["beta"] == 2.0
+    assert config["entries"]["epochs"] == EPOCHS
+    assert config["entries"]["beta"] == 2.0
     assert config["libraries"]["torch"] == torch.__version__
     assert torch.__version__ in config["machine"]
     assert config["command"].startswith("python -m dam_study experiment --system proposed --task pelvic")
@@ -104,7 +107,8 @@ def test_what_a_cell_holds(finished, options):
     assert done["mean_dice"] == pytest.approx(whole["dice"].mean())
     assert done["rows"] == len(rows) == 12
     seconds = pd.read_csv(folder / "curves.csv")["seconds"].sum()
-    assert done["training_seconds"] == pytest.approx(seconds, abs=0.1) and done["seconds"] > done["training_seconds"]
+    assert done["training_seconds"] == pytest.approx(seconds, abs=0.1)
+    assert done["seconds"] > done["training_seconds"]
     with np.load(folder / "difficulty.npz") as frames:
         assert {f"epoch{k}/difficulty" for k in range(1, EPOCHS + 1)} < {*frames.files}
 
@@ -138,7 +142,8 @@ def test_a_finished_cell_is_left_alone(copied, no_job, capsys):
     options, folder = copied
     before = contents(folder)
     experiment(**options)
-    assert not no_job and contents(folder) == before
+    assert not no_job
+    assert contents(folder) == before
     assert capsys.readouterr().out == f"finished before: {folder}\n"
 
 
@@ -147,7 +152,8 @@ def test_other_settings_are_another_cell(copied, no_job):
     before = contents(folder)
     with pytest.raises(ValueError, match="the training stopped after 0 of 3 epochs: run the same command to go on"):
         experiment(**{**options, "epochs": 3})
-    assert len(no_job) == 1 and contents(folder) == before
+    assert len(no_job) == 1
+    assert contents(folder) == before
 
 
 def test_a_cell_that_was_trained_is_evaluated_alone(copied, no_job):
@@ -156,7 +162,8 @@ def test_a_cell_that_was_trained_is_evaluated_alone(copied, no_job):
     (folder / "done.json").unlink()
     experiment(**options)
     ((configs, overrides),) = no_job
-    assert "evaluate.json" in [Path(file).name for file in configs] and overrides == {"output_dir": folder}
+    assert "evaluate.json" in [Path(file).name for file in configs]
+    assert overrides == {"output_dir": folder}
     again = json.loads((folder / "done.json").read_text())
     assert {**again, "seconds": 0} == {**done, "seconds": 0}
 
@@ -191,7 +198,8 @@ def test_a_system_that_is_not_trained(copied, monkeypatch, tmp_path):
     assert len(jobs) == 1
     (folder,) = (tmp_path / "runs" / "pelvic" / "malf").iterdir()
     done = json.loads((folder / "done.json").read_text())
-    assert done["epochs"] == done["training_seconds"] == 0 and done["seconds"] >= 0
+    assert done["epochs"] == done["training_seconds"] == 0
+    assert done["seconds"] >= 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ def test_table_1_and_its_numbers_by_hand(two_seeds, make_report):
     assert table.loc["unet", "ASD (mm) tail"] == "3.000 (-) *1"  # one case, the other has no distance
     summary = pd.read_csv(folder / "summary.csv").set_index(["system", "label", "region", "metric"])
     row = summary.loc["unet", MEAN, "whole", "asd_mm"]
-    assert row["mean"] == 2.0 and row["cases"] == 1 and row["undefined"] == 1  # (1 + 3) / 2; b is left out
+    assert row["mean"] == 2.0
+    assert row["cases"] == 1
+    assert row["undefined"] == 1
 
 
 def test_differences_by_hand(two_seeds, make_report):
@@ -33,9 +35,11 @@ def test_differences_by_hand(two_seeds, make_report):
     row = table.loc[MEAN, "dice"]  # 0.45 - 0.60 and 0.50 - 0.65: seed 1, which unet lacks, does not count
     assert (row["system"], row["reference"], row["cases"]) == ("unet", "enunet_hybrid", 2)
     assert row["difference"] == pytest.approx(-0.15)
-    assert row["low"] == pytest.approx(-0.15) and row["high"] == pytest.approx(-0.15)
+    assert row["low"] == pytest.approx(-0.15)
+    assert row["high"] == pytest.approx(-0.15)
     # both signs alike in 2 of 4 patterns; one comparison, so Holm leaves it
-    assert row["wilcoxon_p"] == row["holm_p"] == row["permutation_p"] == 0.5 and not row["significant"]
+    assert row["wilcoxon_p"] == row["holm_p"] == row["permutation_p"] == 0.5
+    assert not row["significant"]
     page = (folder / "report.md").read_text()
     mean = "| unet | mean of organs | whole | -15.00 [-15.00, -15.00] | 0.5000 | 0.5000 | 0.5000 |"
     assert f"{mean} -15.00 to -15.00 | no | 2 |" in page
@@ -69,7 +73,8 @@ def test_what_the_page_says_of_the_cells(two_seeds, write_cell, whole, make_repo
     assert "| enunet_hybrid | 4 | 0, 1 | 0, 1 | 2 | 3 | 2.00 | x86_64, 2 cores |" in page  # 4 cells of half an hour
     assert "python -m dam_study experiment --system unet --fold 0 --seed 0" in page
     assert "- ours, fold 1, seed 0: begun, not finished" in page
-    assert "- unet, fold 0, seed 1: not begun" in page and "- ours, fold 0, seed 0" not in page
+    assert "- unet, fold 0, seed 1: not begun" in page
+    assert "- ours, fold 0, seed 0" not in page
     assert "enunet_hybrid, unet, ours: torch 2.13" in page or "unet, enunet_hybrid, ours: torch 2.13" in page
     assert str(tmp_path) not in page
 
@@ -117,7 +122,9 @@ def test_seeds_that_disagree_are_not_called_significant():
 
     # the cases' own part has a mean of 0.005
     agree, disagree = table(0.81, 0.85), table(0.78, 0.88)
-    assert agree["difference"] == pytest.approx(0.035) and disagree["difference"] == pytest.approx(0.035)
+    assert agree["difference"] == pytest.approx(0.035)
+    assert disagree["difference"] == pytest.approx(0.035)
     assert (agree["seed_low"], agree["seed_high"]) == pytest.approx((0.015, 0.055))
     assert (disagree["seed_low"], disagree["seed_high"]) == pytest.approx((-0.015, 0.085))
-    assert agree["significant"] and not disagree["significant"]
+    assert agree["significant"]
+    assert not disagree["significant"]

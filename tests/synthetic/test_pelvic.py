@@ -32,13 +32,15 @@ def test_same_seed_same_volume_and_another_seed_another():
     image, label = synthesize_pelvic(3, SMALL)
     again, again_label = synthesize_pelvic(3, SMALL)
     other, other_label = synthesize_pelvic(4, SMALL)
-    assert image.dtype == np.float32 and label.dtype == np.uint8
+    assert image.dtype == np.float32
+    assert label.dtype == np.uint8
     assert image.shape == label.shape == SMALL
     np.testing.assert_array_equal(image, again)
     np.testing.assert_array_equal(label, again_label)
     assert (image != other).mean() > 0.99
     assert (label != other_label).any()
-    assert np.isfinite(image).all() and image.min() >= 0
+    assert np.isfinite(image).all()
+    assert image.min() >= 0
 
 
 def test_seed_may_be_several_integers():
@@ -84,7 +86,8 @@ def test_organs_touch_and_vary_by_subject():
         shape = (64, 64, 32)
         label = synthesize_pelvic(seed, shape)[1]
         near = ndimage.binary_dilation(label == PROSTATE, iterations=2)
-        assert (label[near] == BLADDER).any() and (label[near] == RECTUM).any()
+        assert (label[near] == BLADDER).any()
+        assert (label[near] == RECTUM).any()
         volumes.append(_volumes_ml(label, pelvic_spacing(shape)))
         centres.append(_centre_mm(label == PROSTATE, pelvic_spacing(shape)))
     assert (np.std(volumes, axis=0) / np.mean(volumes, axis=0) > 0.12).all()
@@ -128,7 +131,8 @@ def test_two_scanners():
     # gains of 420 and 1250 within -15 % and +20 %: the medians over the inner body don't overlap
     level = sorted(float(np.median(synthesize_pelvic(seed, SMALL)[0][4:28, 8:24])) for seed in range(16))
     gap = np.diff(np.log(level))
-    assert gap.max() > 0.2 and 3 <= int(gap.argmax()) + 1 <= 13
+    assert gap.max() > 0.2
+    assert 3 <= int(gap.argmax()) + 1 <= 13
 
 
 def test_full_size_takes_less_than_five_seconds():
@@ -159,7 +163,8 @@ def test_dataset_is_what_monai_reads(tmp_path, capsys):
     cases = load_decathlon_datalist(folder / "dataset.json")
     assert [case["image"].rsplit("/", 1)[1] for case in cases] == ["pelvic_000.nii.gz", "pelvic_001.nii.gz"]
     image, label = (nib.load(cases[1][key]) for key in ("image", "label"))
-    assert image.get_data_dtype() == np.int16 and label.get_data_dtype() == np.uint8
+    assert image.get_data_dtype() == np.int16
+    assert label.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(image.affine, label.affine)
     assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
     assert image.header.get_zooms() == (5, 5, 6)

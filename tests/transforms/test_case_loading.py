@@ -83,7 +83,8 @@ def test_a_good_case_passes_unchanged():
     label[0, :2] = (2, 1)
     data = case(label=label)
     checked = check()(data)
-    assert checked["image"] is data["image"] and checked["label"] is data["label"]
+    assert checked["image"] is data["image"]
+    assert checked["label"] is data["label"]
 
 
 def test_channels_are_counted():

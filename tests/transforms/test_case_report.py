@@ -90,7 +90,8 @@ def test_the_calibrated_dice_of_one_class_is_enough_for_review_and_its_interval_
     assert not CaseReportd("pred", NAMES, review_below=limit)(data)["result"]["review"]
     result = CaseReportd("pred", NAMES, calibration=worse, review_below=limit)(data)["result"]
     dice = result["left_lobe_predicted_dice"]
-    assert dice < limit < left and result["right_predicted_dice"] == pytest.approx(right)
+    assert dice < limit < left
+    assert result["right_predicted_dice"] == pytest.approx(right)
     assert result["left_lobe_predicted_dice_low"] == pytest.approx(max(dice - 0.1, 0))
     assert result["left_lobe_predicted_dice_high"] == pytest.approx(dice + 0.1)
     assert result["review"] is True
@@ -203,14 +204,19 @@ def test_a_calibration_of_other_weights_is_not_applied(tmp_path, caplog, several
         return part(case())["result"], json.loads((tmp_path / "p7" / "p7_report.json").read_text())
 
     result, written = report()
-    assert result["calibrated"] and written["calibrated"] and result["remarks"] == "" and written["remarks"] == []
-    assert written["networks"] == {"S": [*used[:-1]], "D": used[-1]} and written["package"]
+    assert result["calibrated"]
+    assert written["calibrated"]
+    assert result["remarks"] == ""
+    assert written["remarks"] == []
+    assert written["networks"] == {"S": [*used[:-1]], "D": used[-1]}
+    assert written["package"]
     assert not caplog.text
     save_network(d, seed=7)
     with caplog.at_level(logging.WARNING):
         result, written = report()
     (remark,) = written["remarks"]
-    assert result["remarks"] == remark and remark in caplog.text
+    assert result["remarks"] == remark
+    assert remark in caplog.text
     assert f"calibration.json is of the weights {', '.join(used)}, not of {used[0]}" in remark
     assert "predicted Dice is raw and has no interval until you run calibrate for these" in remark
     assert result["calibrated"] is written["calibrated"] is False

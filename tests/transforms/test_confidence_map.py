@@ -73,7 +73,8 @@ def test_d_runs_in_the_precision_asked_for_whatever_is_set_outside(amp, dtype):
     D.conv.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16, enabled=not amp):
         confidence = ConfidenceMapd("pred", D, amp=amp)(data)["confidence"]
-    assert seen == [dtype] and confidence.dtype == torch.float32
+    assert seen == [dtype]
+    assert confidence.dtype == torch.float32
     torch.testing.assert_close(confidence, (1 + data["image"]).sigmoid(), atol=0.01, rtol=0)
 
 
@@ -82,7 +83,8 @@ def test_d_is_run_in_evaluation_mode_without_gradients_and_keys_are_options():
     data = {"p": case(6, 5)["pred"].requires_grad_(), "x": case(6, 5)["image"]}
     transform = ConfidenceMapd("p", D, image_key="x", output_key="trust", device="cpu")
     confidence = transform(data)["trust"]
-    assert not D.training and not confidence.requires_grad
+    assert not D.training
+    assert not confidence.requires_grad
     torch.testing.assert_close(confidence, (1 + data["x"]).sigmoid())  # nothing was dropped
 
 
@@ -132,7 +134,9 @@ def test_invertd_brings_it_back_to_the_image(tmp_path):
     assert confidence.shape == (1, 10, 12, 6)
     torch.testing.assert_close(confidence.affine, affine)
     along_x = confidence[0, :, 5, 3]
-    assert (along_x.diff() < 0).all() and along_x[0] > 0.9 and along_x[-1] < 0.1
+    assert (along_x.diff() < 0).all()
+    assert along_x[0] > 0.9
+    assert along_x[-1] < 0.1
 
 
 def test_a_collated_metatensor_can_be_taken_apart():

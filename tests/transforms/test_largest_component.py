@@ -51,7 +51,8 @@ def test_the_transform_keeps_metadata_and_passes_missing_keys_on():
     affine = torch.diag(torch.tensor([2.0, 2, 2, 1]))
     data = {"pred": MetaTensor(probabilities(LABELS)[..., None], affine=affine), "other": 1}
     result = LargestComponentd("pred", [1])(data)
-    assert result["pred"].argmax(0)[2, 0].item() == 0 and result["other"] == 1
+    assert result["pred"].argmax(0)[2, 0].item() == 0
+    assert result["other"] == 1
     assert torch.equal(result["pred"].affine, affine.to(result["pred"].affine))
     assert data["pred"].argmax(0)[2, 0].item() == 1
     assert LargestComponentd("pred", [1], allow_missing_keys=True)({"other": 1}) == {"other": 1}

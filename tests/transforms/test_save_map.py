@@ -32,7 +32,8 @@ def test_the_path_is_absolute_and_joins_what_the_result_has(tmp_path, monkeypatc
     data = {**case(), "result": {"review": False}}
     result = save("out")(data)
     assert result["result"] == {"review": False, "confidence_map": str(tmp_path / "out/p7/p7_confidence.nii.gz")}
-    assert data["result"] == {"review": False} and result["pred"] == 1  # the caller's data stay as they were
+    assert data["result"] == {"review": False}
+    assert result["pred"] == 1
 
 
 def test_result_key_names_the_path(tmp_path):

@@ -47,7 +47,8 @@ def test_a_cell_measures_the_cases_of_its_fold(system, patients, tmp_path, monke
     workflow.finalize()
 
     fold = json.loads(next((tmp_path / "runs" / "pelvic").glob("folds-*.json")).read_text())["splits"][0]
-    assert len(fold["test"]) == 2 and len(fold["train"]) == 1
+    assert len(fold["test"]) == 2
+    assert len(fold["train"]) == 1
     assert workflow.parser.get_parsed_content("network").atlases.names == fold["train"]
     rows = pd.read_csv(tmp_path / "metrics.csv")
     assert sorted(rows["case"].unique()) == fold["test"]
@@ -57,4 +58,5 @@ def test_a_cell_measures_the_cases_of_its_fold(system, patients, tmp_path, monke
     with np.load(tmp_path / "slices.npz") as kept:
         assert {name.split("/")[0] for name in kept.files} == {*fold["test"]}
         sure = kept[f"{fold['test'][0]}/middle/confidence"]
-    assert sure.min() > 0 and sure.max() <= 1
+    assert sure.min() > 0
+    assert sure.max() <= 1

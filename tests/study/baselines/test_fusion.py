@@ -18,7 +18,8 @@ def image():
 @pytest.mark.parametrize("fusion", ["majority", "weighted", "staple"])
 def test_identical_atlases_give_themselves(image, fusion):
     shares = fuse_labels([(image, label(0))] * 3, image, 3, fusion)
-    assert shares.shape == (3, 6, 5, 4) and shares.dtype == np.float32
+    assert shares.shape == (3, 6, 5, 4)
+    assert shares.dtype == np.float32
     np.testing.assert_array_equal(shares.argmax(0), label(0))
     np.testing.assert_allclose(shares.sum(0), 1, rtol=1e-6)
 
@@ -42,7 +43,8 @@ def test_weights_favour_the_similar_atlas_where_it_is_similar(image):
     half = image + 0.5
     half[:, 3:] = image[:, 3:] + 3  # similar on one side only
     local = fuse_labels([*atlases[:2], (half, twos)], image, 3, "weighted", radius=0).argmax(0)
-    assert (local[:3] == 2).all() and (local[3:] == 1).all()
+    assert (local[:3] == 2).all()
+    assert (local[3:] == 1).all()
     wide = fuse_labels([*atlases[:2], (half, twos)], image, 3, "weighted", radius=2).argmax(0)
     assert not np.array_equal(local, wide)
 

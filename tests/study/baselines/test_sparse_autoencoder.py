@@ -78,7 +78,8 @@ def test_labels_refine_the_features(patches):
 def test_seeds(patches):
     state = torch.random.get_rng_state()
     one, other, third = (trained(patches, 1, seed=seed)(patches[0]) for seed in (1, 1, 2))
-    assert torch.equal(one, other) and not torch.equal(one, third)
+    assert torch.equal(one, other)
+    assert not torch.equal(one, third)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
