@@ -45,7 +45,8 @@ def check(folder, cases=4, channels=1, **options):
     dataset = read_dataset(folder, **options)
     surveys, findings = check_dataset(dataset, progress=False)
     assert not at_level(findings, "error"), findings
-    assert len(surveys) == cases and all(survey.channels == channels for survey in surveys)
+    assert len(surveys) == cases
+    assert all(survey.channels == channels for survey in surveys)
     return dataset
 
 
@@ -113,7 +114,8 @@ def _(tmp_path):
         for value, name in ((1, "spleen"), (2, "liver")):
             put(tmp_path / f"s{number}" / "segmentations" / f"{name}.nii.gz", (value == LABEL).astype(np.uint8))
     found = check(tmp_path)
-    assert found.label_names == {1: "liver", 2: "spleen"} and found.channel_names == ["ct"]
+    assert found.label_names == {1: "liver", 2: "spleen"}
+    assert found.channel_names == ["ct"]
     label = read_label(found.cases[0], None, found.label_names)
     np.testing.assert_array_equal(label[0], np.array([0, 2, 1])[LABEL])
     train = bundle(tmp_path, tmp_path / "out")
@@ -300,4 +302,5 @@ def _(tmp_path):
         put(tmp_path / "d" / f"c{number}.nii", inside.astype(np.float32))
         put(tmp_path / "d" / f"c{number}_seg.nii", LABEL)
     train = bundle(tmp_path / "d", tmp_path)
-    assert train["crop_nonzero"] is True and train["intensity"]["nonzero"] is True
+    assert train["crop_nonzero"] is True
+    assert train["intensity"]["nonzero"] is True
