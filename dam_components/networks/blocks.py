@@ -91,13 +91,22 @@ class AttentionFusion(nn.Module):
         residual: bool = True,
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
+        lean: bool = False,
     ) -> None:
         super().__init__()
         # fewer channels before the resize: the resized tensor is the largest of the decoder
         self.reduce = Convolution(spatial_dims, high_channels, low_channels, kernel_size=1, norm=norm, act=act)
         both = 2 * low_channels
         self.attention = ChannelSELayer(spatial_dims, both, r=min(4, both)) if channel_attention else nn.Identity()
-        self.convolve = conv_module(spatial_dims, both, low_channels, residual=residual, norm=norm, act=act)
+        if lean:
+            self.convolve: nn.Module = nn.Sequential(
+                Convolution(spatial_dims, both, low_channels, kernel_size=1, norm=norm, act=act),
+                ResidualUnit(spatial_dims, low_channels, low_channels, subunits=1, norm=norm, act=act)
+                if residual
+                else Convolution(spatial_dims, low_channels, low_channels, norm=norm, act=act),
+            )
+        else:
+            self.convolve = conv_module(spatial_dims, both, low_channels, residual=residual, norm=norm, act=act)
 
     def forward(self, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
         """The decoder's and the encoder's features, channels weighed."""

@@ -15,6 +15,7 @@ from dam_components.networks.blocks import (
     conv_module,
     init_xavier,
 )
+from dam_components.networks.cpu_layers import channels_last, use_cpu_layers
 from dam_components.networks.identity import keep_options
 
 __all__ = ["EnhancedUNet"]
@@ -45,6 +46,9 @@ class EnhancedUNet(nn.Module):
         transformation: transformation modules in the long skips.
         channel_attention: weigh the concatenated channels before they are convolved.
         deep_supervision: logits at three scales in training mode.
+        lean: fewer convolutions where they are dearest: the fusions begin with a 1x1(x1) convolution in place of a
+            3x3(x3) one, and the finest long skip has no transformation module. Half the price; see
+            ``docs/results/benchmarks`` for what it does to Dice.
 
     Raises:
         ValueError: if ``strides`` does not fit ``channels`` or ``spatial_dims``, or ``dilations`` is empty.
@@ -72,6 +76,7 @@ class EnhancedUNet(nn.Module):
         transformation: bool = True,
         channel_attention: bool = True,
         deep_supervision: bool = True,
+        lean: bool = False,
     ) -> None:
         super().__init__()
         check_strides(channels, strides, spatial_dims)
@@ -90,17 +95,21 @@ class EnhancedUNet(nn.Module):
         # from here on coarsest first, the order in which the decoder works
         lows = list(reversed(channels[:-1]))
         self.skips = nn.ModuleList(
-            TransformationModule(spatial_dims, low, norm, act) if transformation else nn.Identity() for low in lows
+            TransformationModule(spatial_dims, low, norm, act) if transforms else nn.Identity()
+            for low, transforms in zip(lows, [transformation] * (len(lows) - 1) + [transformation and not lean], strict=True)
         )
         self.decoder = nn.ModuleList(
-            AttentionFusion(spatial_dims, high, low, channel_attention, residual, norm, act)
+            AttentionFusion(spatial_dims, high, low, channel_attention, residual, norm, act, lean)
             for high, low in zip([channels[-1], *lows[:-1]], lows, strict=True)
         )
         self.heads = SupervisedHeads(spatial_dims, lows, out_channels, deep_supervision)
         init_xavier(self)
+        use_cpu_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Image to logits; while training a list of them, finest first."""
+        if not self.training and x.device.type == "cpu":
+            x = channels_last(x)
         lows: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)
