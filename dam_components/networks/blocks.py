@@ -80,6 +80,8 @@ class AttentionFusion(nn.Module):
 
     Shapes: high ``(B, high_channels, ...)`` and low ``(B, low_channels, ...)`` to ``(B, low_channels, ...)`` at the
     spatial size of ``low``.
+
+    ``lean`` convolves more cheaply: 1x1(x1) to the low channels, then one 3x3(x3) where there are two.
     """
 
     def __init__(

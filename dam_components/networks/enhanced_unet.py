@@ -94,9 +94,10 @@ class EnhancedUNet(nn.Module):
         self.bottom = nn.Sequential(*(module(channels[-1], channels[-1], dilation=d) for d in dilations))
         # from here on coarsest first, the order in which the decoder works
         lows = list(reversed(channels[:-1]))
+        with_module = [transformation] * (len(lows) - 1) + [transformation and not lean]
         self.skips = nn.ModuleList(
             TransformationModule(spatial_dims, low, norm, act) if transforms else nn.Identity()
-            for low, transforms in zip(lows, [transformation] * (len(lows) - 1) + [transformation and not lean], strict=True)
+            for low, transforms in zip(lows, with_module, strict=True)
         )
         self.decoder = nn.ModuleList(
             AttentionFusion(spatial_dims, high, low, channel_attention, residual, norm, act, lean)
