@@ -89,6 +89,7 @@ def test_lean_has_fewer_multiplications_at_full_resolution():
         fusion = network(3, lean).decoder[-1]
         return [layer.kernel_size for layer in fusion.convolve.modules() if isinstance(layer, nn.Conv3d)]
 
-    assert kernels(False).count((3, 3, 3)) == 2 and kernels(True).count((3, 3, 3)) == 1
+    assert kernels(False).count((3, 3, 3)) == 2
+    assert kernels(True).count((3, 3, 3)) == 1
     assert isinstance(network(3, lean=True).skips[-1], nn.Identity)
     assert not isinstance(network(3, lean=True).skips[0], nn.Identity)
