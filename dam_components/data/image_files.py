@@ -64,9 +64,9 @@ def check_nifti(file: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = nib.load(file)
+            image: Any = nib.load(file)
             shape, kind, affine = image.shape, image.header.get_data_dtype(), np.asarray(image.affine, float)
-            begin = int(cast(Any, image.dataobj).offset)
+            begin = int(image.dataobj.offset)
     except Exception as error:  # a damaged header fails in as many ways as it can be damaged
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadFile(file, f"cannot be read ({reason})", f"it is cut short or no image: {FETCH}") from None

@@ -107,7 +107,7 @@ def _ras_axes(volume: MetaTensor) -> list[int]:
 
 def _box(voxels: np.ndarray) -> tuple[int, ...]:
     """Size of the box of the voxels that are not zero, ``(channels, ...)``, in the file's axes."""
-    filled = voxels.any(0)
+    filled = np.asarray(voxels.any(0))
     lines = [filled.any(tuple(other for other in range(filled.ndim) if other != axis)) for axis in range(filled.ndim)]
     return tuple(int(np.ptp(np.flatnonzero(line))) + 1 if line.any() else 0 for line in lines)
 
