@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.data import decathlon_split, write_folds
+from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
 
@@ -58,8 +59,8 @@ def plan_cell(
 ) -> PlannedCell:
     """Merges the configurations of a cell, stores its folds if they are new, and names its directory.
 
-    The hash is over the merged training and evaluation entries as written, without places and comments, over the fold
-    file and over the names of the cases. Arguments as in
+    The hash is over what training and evaluation do (:mod:`~dam_study.experiments.cell_hash`), over the fold file and
+    over the names of the cases. Arguments as in
     :func:`~dam_study.commands.single_cell.experiment`.
 
     Raises:
@@ -103,8 +104,9 @@ def plan_cell(
     decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
 
     changes = {**given, "folds": split, "seed": seed}
-    settled, judged = (_plain(_merged(files, changes)[""]) for files in (train, evaluate))
-    content = [settled, judged, json.loads(folds_file.read_text(encoding="utf-8")), cases]
+    training, evaluation = (_merged(files, changes) for files in (train, evaluate))
+    runs_done, parts = zip(*map(hash_run, (training, evaluation)), strict=True)
+    content = [runs_done, hash_sources(set.union(*parts)), json.loads(folds_file.read_text(encoding="utf-8")), cases]
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     folder = root / task / system / f"fold{fold}-seed{seed}-{name}"
     models = folder / "models"
@@ -123,7 +125,7 @@ def plan_cell(
         "fold": fold,
         "seed": seed,
         "hash": name,
-        "entries": settled,
+        "entries": _plain(training[""]),
     }
     own = Path(__file__).parent
     return PlannedCell(
