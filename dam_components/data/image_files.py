@@ -140,6 +140,7 @@ class VolumeReader(NibabelReader):
         super().__init__(squeeze_non_spatial_dims=True)
 
     def verify_suffix(self, filename: Sequence[Any] | Any) -> bool:
+        """Whether all files have an ending that this reader knows."""
         names = [filename] if isinstance(filename, (str, os.PathLike)) else filename
         return all(str(name).lower().endswith(NIFTI) for name in names)
 
