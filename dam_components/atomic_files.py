@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-from monai.utils import optional_import
 
 __all__ = ["lacks_itk", "whole_file", "whole_stream", "write_whole"]
 
@@ -25,7 +24,7 @@ def lacks_itk(path: str | os.PathLike) -> bool:
     """
     file = Path(path)
     needs_itk = file.is_dir() or file.name.endswith(ITK_SUFFIXES)
-    return needs_itk and not optional_import("itk", allow_namespace_pkg=True)[1]
+    return needs_itk and importlib.util.find_spec("itk") is None
 
 
 @contextmanager

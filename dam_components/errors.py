@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.dummy import DummyProcess
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["plain_errors", "plain_message"]
+from dam_components.interrupts import exit_on_signals
+
+__all__ = ["failure_reason", "is_disk_full", "plain_errors", "plain_message"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 PACKAGE = Path(__file__).parent
 
@@ -25,18 +31,17 @@ def plain_message(error: BaseException, packages: Sequence[Path] = (PACKAGE,)) -
         error: what was raised.
         packages: folders of the packages whose errors are meant, by default this one alone.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         frames = traceback.extract_tb(cause.__traceback__)
         ours = bool(frames) and any(map(Path(frames[-1].filename).is_relative_to, packages))
         if ours and isinstance(cause, (ValueError, OSError, ImportError)):
             return str(cause)
-        cause = cause.__cause__
     return None
 
 
 def plain_errors(packages: Sequence[Path] = ()) -> None:
-    """From now on an uncaught error that this package raised on purpose ends the program with its message alone.
+    """From now on an uncaught error that this package raised on purpose ends the program with its message alone, and
+    Ctrl-C or SIGTERM without one.
 
     The bundle's configurations call it in ``initialize``. Errors of any other kind keep their traceback.
 
@@ -56,3 +61,38 @@ def plain_errors(packages: Sequence[Path] = ()) -> None:
                 thread.join(timeout=10)
 
     sys.excepthook = hook
+    exit_on_signals()
+
+
+def failure_reason(error: BaseException) -> str:
+    """One line for what went wrong first, of an error that libraries have wrapped in their own.
+
+    Example:
+        >>> try:
+        ...     try:
+        ...         raise MemoryError("no memory for 3 GB")
+        ...     except MemoryError as first:
+        ...         raise RuntimeError("applying transform Pad") from first
+        ... except RuntimeError as error:
+        ...     failure_reason(error)
+        'no memory for 3 GB'
+    """
+    first = [*_causes(error)][-1]
+    lines = str(first).strip().splitlines() or [type(first).__name__]
+    # MONAI's SaveImage puts the text of its writer's traceback into its own error
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there is no space left, also where a library has kept the text of that error alone."""
+    texts = [os.strerror(number) for number in FULL]
+    return any(
+        getattr(cause, "errno", None) in FULL or any(text in str(cause) for text in texts) for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

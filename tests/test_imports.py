@@ -7,8 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("dam_components/**/*.py"), *ROOT.glob("dam_study/**/*.py")])
-ROOTS = {"dam_components", "atomic_files", "distributed", "errors", "moved_names", "options"}
-ROOTS |= {"predicted_class", "probabilities"}
+ROOTS = {
+    "atomic_files",
+    "dam_components",
+    "distributed",
+    "errors",
+    "folder_lock",
+    "interrupts",
+    "moved_names",
+    "options",
+    "predicted_class",
+    "probabilities",
+}
 LAYERS = (  # a room imports from the layers below its own; rooms of one layer import nothing of each other
     ROOTS,
     {"networks", "losses", "engines", "front"},

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dam_components.interrupts import Interrupted
+
 __all__ = ["bundle_folder", "run_bundle"]
 
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "bundle"
 
 
@@ -66,11 +72,17 @@ def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
     print(f"\n$ {shell_line(command)}", flush=True)
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, preexec_fn=_end_with_parent if LIBC else None) as process:
         try:
             status = process.wait()
-        except KeyboardInterrupt:  # the run gets the signal too, and ends by itself
+        except (KeyboardInterrupt, Interrupted) as stop:
+            process.terminate()  # where a terminal has sent Ctrl-C to both, the run passes over this one
             process.wait()
-            status = 130
+            status = getattr(stop, "code", 130)
     if status:
         raise SystemExit(status)
+
+
+def _end_with_parent() -> None:
+    """Runs in the new process: when the one that has started it is killed, so is this one."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

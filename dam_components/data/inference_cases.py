@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_channel
 from dam_components.data.decathlon_list import read_decathlon_list
+from dam_components.errors import failure_reason
 
 __all__ = ["ReadableCases", "list_inference_cases"]
 
@@ -81,14 +82,22 @@ class ReadableCases(IterableDataset):
             try:
                 item = self.transform(case)
             except Exception as error:
-                reason = str(error.__cause__ or error).strip().splitlines()  # MONAI wraps the transform's own error
-                self.failed.append(f"{case['image']}: {reason[0] if reason else type(error).__name__}")
-                logger.error("left out %s", self.failed[-1])
+                self.leave_out(case["image"], error)
                 continue
             yield item
 
+    def leave_out(self, image: Any, error: Exception) -> None:
+        """Remembers a case that failed, here or further on, and says so in the log.
+
+        Args:
+            image: its file or files.
+            error: why.
+        """
+        self.failed.append(f"{image}: {failure_reason(error)}")
+        logger.error("left out %s", self.failed[-1])
+
     def exit_if_failed(self) -> None:
-        """Ends the program with a non-zero status and the list of the cases that could not be read, if any."""
+        """Ends the program with a non-zero status and the list of the cases that failed, if any."""
         if self.failed:
             lines = [f"error: {len(self.failed)} of {len(self.data)} cases failed, the others are done:", *self.failed]
             raise SystemExit("\n  ".join(lines))

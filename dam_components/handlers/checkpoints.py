@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,12 +17,14 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
 from dam_components.atomic_files import whole_stream
+from dam_components.errors import failure_reason
 from dam_components.networks import file_digests, identify, put_identity
 from dam_components.networks.weights import MadeFor
 
 __all__ = ["BestSaver", "FinalSaver", "RunLoader", "RunSaver", "newest_checkpoint"]
 
 PREFIX = "run"
+logger = logging.getLogger(__name__)
 NAME = PREFIX + "_checkpoint_epoch={}.pt"  # as Ignite names them
 
 
@@ -47,8 +50,14 @@ class _WholeFiles(DiskSaver):
         super().__call__(checkpoint, self.filename or filename, metadata)
 
     def _save_func(self, checkpoint: Mapping, path: Path, func: Callable) -> None:
-        with whole_stream(path) as stream:
-            func(checkpoint, stream, **self.kwargs)
+        try:
+            with whole_stream(path) as stream:
+                func(checkpoint, stream, **self.kwargs)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer has an error of its own
+            raise OSError(
+                f"{path} could not be written ({failure_reason(error)}); what was saved before is whole: free space in "
+                f"{path.parent}, or give back the right to write there, and go on with --resume True"
+            ) from error
 
     def remove(self, filename: str) -> None:
         # under a fixed name the rename has already replaced the old file; removing it first would leave a gap
@@ -141,10 +150,11 @@ class FinalSaver(CheckpointSaver):
         """Puts the network in its place."""
         if self.unless is None or not self.unless.has_saved:
             super().completed(engine)
+            logger.info("saved the last network: %s", self.file)
         elif self.unless.file != self.file and idist.get_rank() == 0:
             with self.unless.file.open("rb") as best, whole_stream(self.file) as place:
                 shutil.copyfileobj(best, place)
-            self.logger.info("saved the network that was best in validation: %s", self.file)
+            logger.info("saved the network that was best in validation: %s", self.file)
 
     def exception_raised(self, engine: Engine, e: Exception) -> None:
         """Passes the error on and writes nothing: a run that failed has no final network."""
@@ -177,6 +187,7 @@ class RunSaver(CheckpointSaver):
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.check_space)
         self.save_dict["trainer"] = engine
         engine.add_event_handler(Events.STARTED, self.attach_last)  # when all others are attached
 
@@ -184,6 +195,26 @@ class RunSaver(CheckpointSaver):
         """Once: an engine may run several times."""
         if not engine.has_event_handler(self.interval_completed):
             super().attach(engine)
+
+    def check_space(self, engine: Engine) -> None:
+        """Before the first step: room for the files of two epochs and the one that is being written.
+
+        Raises:
+            OSError: if there is less.
+        """
+        parameters = sum(
+            value.numel() * value.element_size()
+            for part in self.save_dict.values()
+            if isinstance(part, nn.Module)
+            for value in part.state_dict().values()
+        )
+        there = sum(file.stat().st_size for file in checkpoints(self.save_dir))
+        needed, free = 3 * 3 * parameters, shutil.disk_usage(self.save_dir).free + there  # Adam keeps two of each
+        if needed > free:
+            raise OSError(
+                f"{self.save_dir} has {free / 1e6:.0f} MB free, and the training needs about {needed / 1e6:.0f} MB "
+                "there: free space, or name another folder"
+            )
 
 
 class RunLoader(CheckpointLoader):

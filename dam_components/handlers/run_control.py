@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
+import logging
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai.data import set_rnd
+from monai.engines import Trainer
 from monai.utils import set_determinism
 
+from dam_components.interrupts import Interrupted, exit_on_signals, restore_signals
+
 __all__ = ["SeedEpochs", "StopOnInterrupt"]
+
+
+logger = logging.getLogger(__name__)
 
 
 class SeedEpochs:
@@ -42,14 +47,15 @@ class SeedEpochs:
 
 
 class StopOnInterrupt:
-    """Ctrl-C ends the training after the present iteration, as if it had been the last: handlers that save do so.
+    """Ctrl-C, or the SIGTERM of a scheduler, ends the run at once, with status 130 or 143 and a line that says so.
 
-    A second Ctrl-C interrupts at once. Works in the main thread only, since only there Python takes signals; elsewhere
-    (in a server) it does nothing.
+    Give it to the trainer, and to the evaluator within it, before the other handlers. Nothing is saved at that moment:
+    an older model stays as it was, and the run can go on from :class:`RunSaver`'s last whole epoch. Works in the main
+    thread only, since only there Python takes signals; elsewhere (in a server) it does nothing.
     """
 
     def __init__(self) -> None:
-        self.before: Any = None  # what SIGINT did; a handler that fails before `started` finds it too
+        self.before: dict[int, Any] = {}  # what the signals did; a handler that fails before `started` finds it too
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the trainer."""
@@ -58,25 +64,21 @@ class StopOnInterrupt:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.failed)
 
     def started(self, engine: Engine) -> None:
-        """Takes over Ctrl-C."""
-
-        def interrupt(signum: int, frame: FrameType | None) -> None:
-            engine.logger.warning("Interrupted: stopping after this iteration. Press Ctrl-C again to stop at once.")
-            self.restore(engine)
-            engine.terminate()
-
-        try:
-            self.before = signal.signal(signal.SIGINT, interrupt)
-        except ValueError:  # not the main thread
-            self.before = None
+        """Takes over Ctrl-C and SIGTERM."""
+        self.before = exit_on_signals()
 
     def restore(self, engine: Engine) -> None:
-        """Gives Ctrl-C back."""
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
-            self.before = None
+        """Gives the signals back."""
+        restore_signals(self.before)
 
     def failed(self, engine: Engine, error: BaseException) -> None:
-        """Gives Ctrl-C back, and lets the error pass."""
+        """Gives the signals back, says what is kept, and lets the error pass."""
         self.restore(engine)
+        if isinstance(error, Interrupted) and isinstance(engine, Trainer):
+            whole = engine.state.epoch - 1  # validation is part of its epoch
+            remedy = f"go on after epoch {whole} with --resume True" if whole else "start it again"
+            logger.warning(
+                "interrupted (%s) in epoch %d of %s: no model was written or replaced; %s",
+                *(error.name, engine.state.epoch, engine.state.max_epochs, remedy),
+            )
         raise error

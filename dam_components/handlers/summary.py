@@ -63,7 +63,7 @@ def _row(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ReportSummary:
-    """Handler: :func:`write_summary` when the run completes, and a line in the log that says where.
+    """Handler: :func:`write_summary` when the run completes or fails, and a line in the log that says where.
 
     Args:
         output_dir: the folder of the reports.
@@ -75,6 +75,7 @@ class ReportSummary:
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the evaluator."""
         engine.add_event_handler(Events.COMPLETED, self)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.failed)
 
     def __call__(self, engine: Engine) -> None:
         path = write_summary(self.output_dir)
@@ -87,3 +88,7 @@ class ReportSummary:
                 path,
                 path.with_name("index.html"),
             )
+
+    def failed(self, engine: Engine, error: BaseException) -> None:
+        self(engine)
+        raise error

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-from dam_components.networks.identity import identify, identity_in, parameters_digest
+from dam_components.networks.identity import identify, identity_in, is_parallel, parameters_digest
 
 __all__ = ["MadeFor", "file_digests", "load_weights", "read_weights"]
 
@@ -103,7 +103,8 @@ def file_digests(made_for: MadeFor) -> list[str]:
         FileNotFoundError, ValueError: as :func:`read_weights`.
     """
     if isinstance(made_for, nn.Module):
-        return [parameters_digest(made_for.state_dict())]
+        network = made_for.module if is_parallel(made_for) else made_for
+        return [parameters_digest(network.state_dict())]
     files = [made_for] if isinstance(made_for, (str, Path)) else made_for
     return [parameters_digest(read_weights(file)) for file in files]
 

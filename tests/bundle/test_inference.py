@@ -105,7 +105,7 @@ def test_a_folder_in_decathlon_layout_is_read_by_its_index(infer, patients, tmp_
     index["test"] = ["./imagesTr/pelvic_004.nii.gz"]
     (folder / "dataset.json").write_text(json.dumps(index))
     infer(folder)
-    assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["pelvic_004", "summary.csv"]
+    assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["index.html", "pelvic_004", "summary.csv"]
 
 
 def test_bad_cases_are_left_out_listed_and_end_in_a_failure(infer, patients, tmp_path):
@@ -131,7 +131,8 @@ def test_bad_cases_are_left_out_listed_and_end_in_a_failure(infer, patients, tmp
     assert "has 2 dimensions, the configuration expects 3" in listed[3]
     assert len(listed) == 4
     # the last one comes after them
-    assert sorted(f.name for f in (tmp_path / "written").iterdir()) == ["pelvic_000", "pelvic_005", "summary.csv"]
+    found = sorted(f.name for f in (tmp_path / "written").iterdir())
+    assert found == ["index.html", "pelvic_000", "pelvic_005", "summary.csv"]
 
 
 def test_a_run_with_a_bad_case_has_a_nonzero_status_and_no_traceback(start, trained, patients, tmp_path):

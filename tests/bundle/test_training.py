@@ -1,6 +1,7 @@
 """Training, evaluation, resuming and Ctrl-C, from a working directory that is not the project's."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -33,8 +34,11 @@ def test_training_leaves_both_networks_the_last_state_scalars_and_a_picture_an_e
     assert newest_checkpoint(output / "run").name == "run_checkpoint_epoch=2.pt"
     assert sorted(f.name for f in (output / "pictures").iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
     assert list(output.glob("events.out.tfevents.*"))
-    assert "val_mean_dice" in trained.log
-    assert "train [2/2]" in trained.log
+    lines = re.findall(r"train: epoch (\d) of 2: loss \d\.\d+, val_mean_dice 0\.\d+\n", trained.log)
+    assert lines == ["1", "2"]
+    assert "epoch=2/2, loss=" in trained.log
+    assert "validate" in trained.log
+    assert len([line for line in trained.log.splitlines() if line[2:3] == ":"]) == 4  # what is no bar and no warning
     # raw state_dicts of S and of D, as MONAI's tools want them
     assert all(isinstance(v, torch.Tensor) for v in parameters(trained.weights["weights"]).values())
     first = parameters(trained.weights["confidence_weights"])["encoder.0.conv.weight"]
@@ -89,22 +93,27 @@ def test_section_chooses_the_cases_of_an_evaluation(trained, run_here, tmp_path)
     assert pd.read_csv(tmp_path / "metrics.csv")["case"].nunique() == 3
 
 
-def test_ctrl_c_ends_a_training_with_status_0_and_what_it_has(start, trained, tmp_path):
-    overrides = {**trained.overrides, "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "output")}
+def test_ctrl_c_ends_a_training_with_130_and_the_older_model_as_it_was(start, trained, tmp_path):
+    models, run = tmp_path / "models", tmp_path / "output" / "run"
+    models.mkdir()
+    for name in ("model.pt", "model_confidence.pt"):
+        (models / name).write_bytes(b"of an older training")
+    overrides = {**trained.overrides, "ckpt_dir": str(models), "output_dir": str(tmp_path / "output")}
     process = start(tmp_path, "train.json", "tasks/pelvic.json", **overrides, epochs=500)
     deadline = time.monotonic() + 240
-    while not list((tmp_path / "output").glob("run/run_checkpoint_epoch=[1-9]*.pt")) and process.poll() is None:
+    while not list(run.glob("run_checkpoint_epoch=[1-9]*.pt")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
-    assert "Interrupted: stopping after this iteration" in stdout + stderr
+    assert process.returncode == 130, stderr
+    assert "interrupted (SIGINT) in epoch" in stdout + stderr
+    assert "no model was written or replaced" in stdout + stderr
     assert "Traceback" not in stderr
-    done = parameters(newest_checkpoint(tmp_path / "output" / "run"))["trainer"]["iteration"]
+    done = parameters(newest_checkpoint(run))["trainer"]["iteration"]
     assert 1 <= done < 500
-    assert (tmp_path / "models" / "model.pt").is_file()
-    assert (tmp_path / "models" / "model_confidence.pt").is_file()
+    assert {file.read_bytes() for file in models.iterdir()} == {b"of an older training"}
+    assert {file.suffix for file in run.iterdir()} == {".pt"}
 
 
 def test_promise12_overlay_trains_on_one_structure(patients, tiny, run_here, tmp_path):

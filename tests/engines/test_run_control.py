@@ -9,7 +9,6 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset
-from monai.engines.utils import IterationEvents
 from monai.transforms import RandGaussianNoised
 
 from dam_components.engines import ConfidenceEvents
@@ -73,46 +72,63 @@ def events():
     return []
 
 
-def interruptible(build, events, times=1, handlers=None, when=ConfidenceEvents.CONFIDENCE_COMPLETED, **changes):
-    """A trainer of 2 epochs of 3 iterations that gets Ctrl-C within its second iteration."""
-    trainer = build(max_epochs=2, train_handlers=[StopOnInterrupt()] if handlers is None else handlers, **changes)
-
-    def interrupt():
-        for _ in range(times if trainer.state.iteration == 2 else 0):
-            signal.raise_signal(signal.SIGINT)
-
-    trainer.add_event_handler(when, interrupt)
+def interruptible(build, events, signum=signal.SIGINT, when=ConfidenceEvents.CONFIDENCE_COMPLETED, **changes):
+    """A trainer of 2 epochs of 3 iterations that gets a signal within its fifth iteration."""
+    trainer = build(max_epochs=2, **{"train_handlers": [StopOnInterrupt()], **changes})
+    trainer.add_event_handler(when, lambda: trainer.state.iteration == 5 and signal.raise_signal(signum))
     for event in (Events.EPOCH_COMPLETED, Events.TERMINATE, Events.COMPLETED):
         trainer.add_event_handler(event, lambda engine, event=event: events.append(event))
     return trainer
 
 
-@pytest.mark.parametrize("when", [ConfidenceEvents.CONFIDENCE_COMPLETED, IterationEvents.MODEL_COMPLETED])
-def test_interrupt_ends_the_run_after_the_iteration(build, events, when):
-    before = signal.getsignal(signal.SIGINT)
-    trainer = interruptible(build, events, when=when)
-    trainer.run()
-    assert trainer.state.iteration == 2
-    assert events == [Events.TERMINATE, Events.COMPLETED]  # the epoch is not complete, the run is
-    assert {int(entry["step"]) for entry in trainer.optimizer.state.values()} == {2}  # S's phase was not cut short
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.fixture
-def as_in_a_terminal():
-    """A shell starts what runs in its background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_second_interrupt_stops_at_once(as_in_a_terminal, build, events):
-    before = signal.getsignal(signal.SIGINT)
-    trainer = interruptible(build, events, times=2)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_at_once_and_says_what_is_kept(build, events, caplog, signum, status):
+    before = signal.getsignal(signum)
+    trainer = interruptible(build, events, signum)
+    with pytest.raises(SystemExit) as caught:
         trainer.run()
+    assert caught.value.code == status
+    assert trainer.state.iteration == 5
+    assert events == [Events.EPOCH_COMPLETED]  # of the first; nothing that saves a network has run
+    assert {int(entry["step"]) for entry in trainer.optimizer.state.values()} == {4}
+    assert signal.getsignal(signum) is before
+    name = signal.Signals(signum).name
+    expected = (
+        f"interrupted ({name}) in epoch 2 of 2: no model was written or replaced; go on after epoch 1 with --resume"
+    )
+    assert expected in caplog.text
+
+
+def test_in_the_first_epoch_there_is_nothing_to_go_on_from(build, events, caplog):
+    trainer = build(train_handlers=[StopOnInterrupt()])
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit):
+        trainer.run()
+    assert "in epoch 1 of" in caplog.text
+    assert "start it again" in caplog.text
+
+
+def test_validation_ends_within_its_case(build, events, caplog):
+    """The trainer's handlers see the end too, and none of them takes the metrics of some cases for those of all."""
+    cases = []
+
+    def judge(engine, batch):
+        cases.append(batch)
+        if len(cases) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    validator = Engine(judge)
+    validator.add_event_handler(Events.COMPLETED, lambda: events.append("metrics"))
+    StopOnInterrupt().attach(validator)
+    trainer = build(max_epochs=2, train_handlers=[StopOnInterrupt()])
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: validator.run(range(5)))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: events.append("saved"))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        trainer.run()
+    assert cases == [0, 1]
     assert events == []
-    assert {int(entry["step"]) for entry in trainer.optimizer.state.values()} == {1}
+    assert caplog.text.count("no model was written or replaced") == 1
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -148,11 +164,3 @@ def test_outside_the_main_thread_it_does_nothing(build):
     thread.join(timeout=60)
     assert trainer.state.iteration == 3
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_run_may_go_on_after_an_interrupt(build, events):
-    trainer = interruptible(build, events)
-    trainer.run()
-    trainer.run()
-    assert events[-1] == Events.COMPLETED
-    assert trainer.state.epoch == 2

@@ -1,0 +1,99 @@
+"""How far a training is: one bar over all of it with loss, Dice and time left, and a line in the log now and then."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+__all__ = ["TrainingProgress"]
+
+INTERVAL_S = 1.0  # between two updates of the bar
+LINES = 20  # at most, of a whole training
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingProgress:
+    """Bar over all iterations of a training, and a line in the log at every validation, twenty of them at most.
+
+    Ignite's ``ProgressBar`` begins again in each epoch, so its time left is that of the epoch, and MONAI's
+    ``StatsHandler`` writes the loss at every iteration or not at all. Give it to the trainer after the
+    ``ValidationHandler``.
+
+    Args:
+        desc: what is trained.
+        loss: gives the loss of the trainer's output.
+        validator: the evaluator whose key metric is shown.
+        interval: epochs from one validation to the next.
+    """
+
+    def __init__(
+        self, desc: str, loss: Callable[[Any], Any], validator: Engine | None = None, interval: int = 1
+    ) -> None:
+        self.desc = desc
+        self.loss = loss
+        self.validator = validator
+        self.interval = interval
+        self.bar: tqdm | None = None
+        self.updated = 0.0  # when; the loss is taken from the GPU no oftener than it is shown
+        self.sum: torch.Tensor | float = 0.0  # of this epoch's losses
+        self.count = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.EPOCH_STARTED, self.begin_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_line)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def started(self, engine: Engine) -> None:
+        """Opens the bar where the run begins, which may be one that goes on."""
+        total = (engine.state.epoch_length or 0) * (engine.state.max_epochs or 1)
+        self.bar = tqdm(total=total, initial=engine.state.iteration, desc=self.desc, mininterval=INTERVAL_S)
+
+    def begin_epoch(self, engine: Engine) -> None:
+        """Forgets the losses of the epoch before."""
+        self.sum, self.count = 0.0, 0
+
+    def advance(self, engine: Engine) -> None:
+        """One iteration further."""
+        self.sum = self.sum + torch.as_tensor(self.loss(engine.state.output)).detach()
+        self.count += 1
+        if self.bar is None:
+            return
+        if time.monotonic() - self.updated > INTERVAL_S:
+            self.updated = time.monotonic()
+            figures = {"epoch": f"{engine.state.epoch}/{engine.state.max_epochs}", **self.figures()}
+            self.bar.set_postfix(figures, refresh=False)
+        self.bar.update()
+
+    def figures(self) -> dict[str, str]:
+        """The epoch's mean loss so far, and the key metric of the last validation."""
+        shown = {"loss": f"{float(self.sum) / max(self.count, 1):.4f}"}
+        if self.validator is not None:
+            name = getattr(self.validator.state, "key_metric_name", None)
+            metric = self.validator.state.metrics.get(name)
+            shown |= {} if metric is None else {str(name): f"{float(metric):.4f}"}
+        return shown
+
+    def write_line(self, engine: Engine) -> None:
+        """The epoch's figures in the log, where a validation has given new ones."""
+        epoch, epochs = engine.state.epoch, engine.state.max_epochs or 1
+        every = max(1, math.ceil(epochs / LINES / self.interval)) * self.interval
+        if epoch % every == 0 or epoch == epochs:
+            shown = ", ".join(f"{name} {value}" for name, value in self.figures().items())
+            logger.info("%s: epoch %d of %d: %s", self.desc, epoch, epochs, shown)
+
+    def close(self, engine: Engine) -> None:
+        """Leaves the bar with the last figures."""
+        if self.bar is not None:
+            self.bar.set_postfix(self.figures())
+            self.bar.close()
