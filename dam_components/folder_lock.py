@@ -16,15 +16,15 @@ from filelock import FileLock, Timeout
 
 from dam_components.atomic_files import write_whole
 
-__all__ = ["check_writable", "hold_folders"]
+__all__ = ["check_writable", "hold_folders", "release_folders"]
 
 LOCK, HOLDER = ".in_use.lock", ".in_use.json"
 WAIT_S = 10.0  # for the workers of a killed process to end, which hold its lock
-_held: dict[Path, FileLock] = {}  # until this process ends
+_held: dict[Path, tuple[FileLock, int]] = {}  # and the process that has it
 
 
 def hold_folders(*folders: str | os.PathLike) -> None:
-    """Makes the folders and keeps every other process out of them until this one ends, however it ends.
+    """Makes the folders and keeps every other process out of them, until :func:`release_folders` or this one's end.
 
     Of several processes that torchrun starts, the first holds them for all. A folder that this process holds already is
     held on. That the folders can be written to is found out on the way.
@@ -39,14 +39,33 @@ def hold_folders(*folders: str | os.PathLike) -> None:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     hold_folders(folder)
-        ...     sorted(file.name for file in Path(folder).iterdir())
+        ...     print(sorted(file.name for file in Path(folder).iterdir()))
+        ...     release_folders()
+        ...     print(sorted(file.name for file in Path(folder).iterdir()))
         ['.in_use.json', '.in_use.lock']
+        []
     """
     if int(os.environ.get("RANK", 0)):
         return
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         if folder not in _held:
-            _held[folder] = _hold(folder)
+            _held[folder] = _hold(folder), os.getpid()
+
+
+def release_folders() -> None:
+    """Gives back all folders that this process holds, and leaves no trace in them; the end of the process does so too.
+
+    A process that waits for the file which is removed here notices that it is gone.
+    """
+    for folder, (lock, owner) in [*_held.items()]:
+        if os.getpid() == owner:  # not a worker that was forked
+            (folder / HOLDER).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
+            lock.release()
+        del _held[folder]
+
+
+atexit.register(release_folders)
 
 
 def check_writable(folder: str | os.PathLike) -> None:
@@ -84,16 +103,7 @@ def _hold(folder: Path) -> FileLock:
         raise OSError(
             f"{folder} cannot be written to ({error.strerror or error}): free it, or name another folder"
         ) from None
-    atexit.register(_release, lock, folder, os.getpid())
     return lock
-
-
-def _release(lock: FileLock, folder: Path, owner: int) -> None:
-    """Leaves no trace. A process that waits for the file which is removed here notices that it is gone."""
-    if os.getpid() == owner:  # not a worker that was forked
-        (folder / HOLDER).unlink(missing_ok=True)
-        (folder / LOCK).unlink(missing_ok=True)
-        lock.release()
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dam_components import folder_lock
-from dam_components.folder_lock import hold_folders
+from dam_components.folder_lock import hold_folders, release_folders
 
 CODE = "import sys, time; from dam_components.folder_lock import hold_folders; hold_folders(sys.argv[1]);"
 
@@ -36,6 +36,8 @@ def holder(tmp_path):
 @pytest.fixture(autouse=True)
 def nothing_held(monkeypatch):
     monkeypatch.setattr(folder_lock, "_held", {})
+    yield
+    release_folders()
 
 
 def test_second_process_is_refused_at_once_and_told_by_whom(tmp_path, holder):

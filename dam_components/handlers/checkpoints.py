@@ -70,7 +70,15 @@ def identity_of(
 ) -> Callable[[], dict[str, Any]]:
     """What gives the identity of the one network of a ``save_dict`` at the moment of the call."""
     (network,) = save_dict.values()
-    return lambda: identify(network, label_names, None if made_for is None else file_digests(made_for))
+
+    def identity() -> dict[str, Any]:
+        try:
+            return identify(network, label_names, None if made_for is None else file_digests(made_for))
+        except FileNotFoundError:  # D may be trained before S, behind the networks of cross-fitting
+            logger.warning("S is not there yet (%s): the file of D will not say for which S it is", made_for)
+            return identify(network, label_names)
+
+    return identity
 
 
 class BestSaver(CheckpointSaver):
