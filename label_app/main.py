@@ -5,11 +5,14 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import HTTPException
 from lib.least_confident import LeastConfident
+from lib.uploads import UPLOADS
 from monaibundle import MyApp
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
@@ -67,8 +70,8 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
             if message is None:
                 raise
             raise HTTPException(422, message) from error
-        if chosen in (None, os.path.basename(self._infers[model].get_path())):
-            self.keep(image, model, result["params"], images)
+        judged = chosen in (None, os.path.basename(self._infers[model].get_path()))
+        self.keep(image, model, result["params"], images, judged)
         return result
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
@@ -94,16 +97,27 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
             raise ValueError("no image of the studies has a final label to learn from: submit one first")
         return super().train(request)
 
-    def keep(self, image: Any, model: str, params: Mapping[str, Any], datastore: Datastore) -> None:
-        """Keeps what was said of an image of the datastore."""
-        if "predicted_mean_dice" not in params or image not in datastore.list_images():
-            return
-        report = {name: value for name, value in params.items() if name not in NOT_A_REPORT}
-        report["weights"] = self.weights(model)
-        if os.path.isfile(report.get("confidence_map", "")):
-            datastore.save_label(image, report["confidence_map"], INFO, {"model": model})
-        info = datastore.get_image_info(image).get(INFO, {})
-        datastore.update_image_info(image, {INFO: {**info, model: report}})
+    def keep(self, image: Any, model: str, params: dict[str, Any], datastore: Datastore, judged: bool = True) -> None:
+        """Keeps what was said of an image of the studies. Of an uploaded one the map is kept for a while, and no more.
+
+        ``params["confidence_map"]`` becomes the address at which a client fetches the map.
+        """
+        written = str(params.get("confidence_map", ""))
+        among_studies = isinstance(image, str) and image in datastore.list_images()
+        if among_studies and judged and "predicted_mean_dice" in params:
+            report = {name: value for name, value in params.items() if name not in NOT_A_REPORT}
+            report["weights"] = self.weights(model)
+            report.pop("confidence_map", None)
+            if os.path.isfile(written):
+                datastore.save_label(image, written, INFO, {"model": model})
+                report["confidence_map"] = f"/datastore/label?label={quote(image)}&tag={INFO}"
+                params["confidence_map"] = report["confidence_map"]
+            info = datastore.get_image_info(image).get(INFO, {})
+            datastore.update_image_info(image, {INFO: {**info, model: report}})
+        elif os.path.isfile(written):
+            params["confidence_map"] = f"/uploads/{UPLOADS.keep(written)}"
+        if os.path.dirname(written):  # the case's folder: what a client may see of it is kept elsewhere now
+            shutil.rmtree(os.path.dirname(written), ignore_errors=True)
 
     def judge(self, image: str, model: str) -> dict[str, Any]:
         """Infers an image and returns its report."""

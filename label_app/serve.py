@@ -22,6 +22,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     judge_seconds: float = 60,
+    upload_minutes: float = 60,
+    no_login: bool = False,
 ) -> None:
     """Starts a server; Ctrl-C ends it. A first start copies the bundle to the workspace, later ones serve that copy.
 
@@ -33,7 +35,15 @@ def serve(
         host: address to listen at; 0.0.0.0 for clients on other machines.
         port: to listen at.
         judge_seconds: how long a request for the next sample may judge images.
+        upload_minutes: how long the confidence map of an uploaded image can be fetched.
+        no_login: listen on other interfaces than this machine's own without a login. Everybody who reaches the port can
+            then see all images, change labels and start trainings.
     """
+    if host not in LOOPBACK and not no_login and os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() != "true":
+        stop(
+            f"{host} lets other machines in, and nobody has to log in: see Login in docs/monai_label.md, or say "
+            "--no_login if everybody who reaches the port may see all images, change labels and start trainings"
+        )
     if importlib.util.find_spec("monailabel") is None:
         stop("MONAI Label is not installed here: see docs/monai_label.md for an environment with it")
     if any(word in name.lower() for word in OTHER_TASKS):
@@ -50,10 +60,14 @@ def serve(
     settings = {"models": name, "sam2": "false", "zoo_source": "local", "judge_seconds": str(judge_seconds)}
     conf = [word for pair in settings.items() for word in ("--conf", *pair)]
     server = [*LABEL, "start_server", "-a", str(app), "-s", str(studies), *conf, "-i", host, "-p", str(port)]
+    server += ["--uvicorn_app", "lib.guarded:app"]
     print("$", *server, flush=True)
-    os.execv(sys.executable, server)
+    path = os.pathsep.join(filter(None, [str(app), os.environ.get("PYTHONPATH")]))
+    kept = {"PYTHONPATH": path, "DAM_UPLOAD_MINUTES": str(upload_minutes)}
+    os.execve(sys.executable, server, {**os.environ, **kept})
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LABEL = [sys.executable, "-m", "monailabel.main"]
 
 
