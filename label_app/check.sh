@@ -31,4 +31,4 @@ END
     fi
     echo "installed in $SECONDS s, $(du -sh "$environment" | cut -f1)"
 fi
-"$bin/python" -m pytest -s -p no:cacheprovider -o addopts= -o pythonpath=label_app label_app/test_server.py
+"$bin/python" -m pytest -s -p no:cacheprovider -o addopts= -o pythonpath=label_app label_app/test_server.py label_app/test_attacks.py

@@ -63,7 +63,7 @@ def serve(
     server += ["--uvicorn_app", "lib.guarded:app"]
     print("$", *server, flush=True)
     path = os.pathsep.join(filter(None, [str(app), os.environ.get("PYTHONPATH")]))
-    kept = {"PYTHONPATH": path, "DAM_UPLOAD_MINUTES": str(upload_minutes)}
+    kept = {"PYTHONPATH": path, "DAM_UPLOAD_MINUTES": str(upload_minutes), "DAM_UPLOADS": str(app / "uploads")}
     os.execve(sys.executable, server, {**os.environ, **kept})
 
 

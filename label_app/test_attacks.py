@@ -47,7 +47,7 @@ def table():
 def nothing_happens(server):
     before = files_of(server)
     yield
-    assert not list(server.folder.rglob(f"{TRACE}*")) and not Path("/tmp", TRACE).exists()
+    assert not list(server.folder.rglob(f"{TRACE}*"))
     changed = {name for name, state in files_of(server).items() if before.get(name) != state}
     assert not changed, changed
 
@@ -74,7 +74,7 @@ def refused(server, what, method, path, shown="", **options):
 
 
 CODE = [
-    f"$__import__('os').system('touch /tmp/{TRACE}')",
+    f"$__import__('os').system('touch {TRACE}')",
     f"$open('{TRACE}', 'w')",
     "@network",
     "%../../../etc/passwd",

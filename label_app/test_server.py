@@ -170,18 +170,13 @@ def test_a_served_case_equals_the_command_lines(server, command_line, tmp_path):
     measured("predicted mean Dice, served", f"{params['predicted_mean_dice']:.4f}")
 
 
-def test_the_confidence_map_lies_at_its_path_and_can_be_fetched(server, command_line, tmp_path):
-    path = server.infer(CASE).json()["confidence_map"]
-    np.testing.assert_allclose(voxels(path), command_line.confidence, atol=1e-4)
+def test_the_confidence_map_can_be_fetched_at_its_address(server, command_line, tmp_path):
+    address = server.infer(CASE).json()["confidence_map"]
+    (tmp_path / "map.nii.gz").write_bytes(server.ask("get", address).content)
+    np.testing.assert_allclose(voxels(tmp_path / "map.nii.gz"), command_line.confidence, atol=1e-4)
     fetched = server.ask("get", "/datastore/label", params={"label": CASE, "tag": "confidence"})
-    (tmp_path / "map.nii.gz").write_bytes(fetched.content)
-    np.testing.assert_array_equal(voxels(tmp_path / "map.nii.gz"), voxels(path))
-
-
-def test_a_client_can_set_the_overlap(server):
-    server.infer(CASE, overlap=0.125)
-    last = server.log.read_text().rpartition("SlidingWindowInferer =>")[2]
-    assert "'overlap': 0.125" in last.partition("\n")[0]
+    (tmp_path / "again.nii.gz").write_bytes(fetched.content)
+    np.testing.assert_array_equal(voxels(tmp_path / "again.nii.gz"), voxels(tmp_path / "map.nii.gz"))
 
 
 def test_the_strategy_offers_the_least_confident_unlabelled_case(server):
@@ -296,7 +291,7 @@ def refused(server, method, path, status, **options):
 def test_what_is_wrong_with_a_request_comes_back_as_one_line(server):
     path, form = f"/infer/{MODEL}", {"params": json.dumps({"device": "cpu"})}
     line = refused(server, "post", path, 404, params={"image": "nobody", "output": "json"}, data=form)
-    assert line == "no image nobody among the studies: GET /datastore/ lists them"
+    assert line == "no image nobody among the studies: GET /datastore/?output=all lists them"
     weights = {"params": json.dumps({"device": "cpu", "model_filename": "model_confidence.pt"})}
     line = refused(server, "post", path, 422, params={"image": CASE, "output": "json"}, data=weights)
     assert line == "model_filename must be one of model.pt, got model_confidence.pt"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,12 +16,13 @@ class Uploads:
 
     Args:
         minutes: how long a file is kept.
+        folder: where; only this user may read it.
     """
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, folder: str | os.PathLike) -> None:
         self.seconds = 60 * minutes
-        self.folder = Path(tempfile.mkdtemp(prefix="dam_uploads_"))
-        os.chmod(self.folder, 0o700)
+        self.folder = Path(folder)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def keep(self, file: str | os.PathLike) -> str:
         """Moves a file here and gives the name by which it is found."""
@@ -43,4 +43,5 @@ class Uploads:
                 file.unlink(missing_ok=True)
 
 
-UPLOADS = Uploads(float(os.environ.get("DAM_UPLOAD_MINUTES", 60)))
+# serve.py names the folder: MONAI Label loads the app's modules a second time, and both must find the same files
+UPLOADS = Uploads(float(os.environ.get("DAM_UPLOAD_MINUTES", 60)), os.environ.get("DAM_UPLOADS", "uploads"))
