@@ -113,7 +113,7 @@ class Served:
         """Refuses a model, trainer, strategy or scoring method that there is not."""
         known = sorted(self.info().get(kind) or {})
         if name not in known:
-            raise Refused(404, f"there is no {kind.rstrip('s')} {short(name)}: {', '.join(known) or 'none is served'}")
+            raise Refused(404, f"{kind} has no {short(name)}: {', '.join(known) or 'none is served'}")
 
     def need_image(self, image: str) -> None:
         """Refuses an image that is not among the studies."""

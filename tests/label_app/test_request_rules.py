@@ -40,7 +40,8 @@ def rules():
 def refused(call, *arguments):
     with pytest.raises(rules_of.Refused) as caught:
         call(*arguments)
-    assert "\n" not in caught.value.detail and len(caught.value.detail) < 400
+    assert "\n" not in caught.value.detail
+    assert len(caught.value.detail) < 400
     return caught.value.status
 
 
