@@ -26,9 +26,9 @@ INTRODUCTION = """\
 
 <!-- written by examples/make_page.py -->
 
-`examples/spleen_like/train.json` is a configuration of the kind that MONAI's model zoo has for the spleen in CT. One part at a time goes
-into it below. Each diff shows the whole configuration before and after, so it is all that must change. Each change is a file of its
-own, and goes on top of the original:
+`examples/spleen_like/train.json` is a configuration of the kind that MONAI's model zoo has for the spleen in CT. One
+part at a time goes into it below. Each diff shows the whole configuration before and after, so it is all that must
+change. Each change is a file of its own, and goes on top of the original:
 
 <!-- tested: tests/examples/test_parts.py -->
 ```sh
@@ -38,8 +38,8 @@ python -m monai.bundle run --config_file "['train.json','enhanced_unet.json']" -
     --dataset_dir ../../ct --validation_cases 2 --patch_size "[32,32,32]" --epochs 2
 ```
 
-`tests/examples/` trains and evaluates each of them in 3D. In 2D, `tests/engines/test_any_network.py` trains MONAI's UNet, VNet, DynUNet,
-SegResNet and SwinUNETR as S.
+`tests/examples/` trains and evaluates each of them in 3D. In 2D, `tests/engines/test_any_network.py` trains MONAI's
+UNet, VNet, DynUNet, SegResNet and SwinUNETR as S.
 """
 
 
