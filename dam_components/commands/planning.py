@@ -15,7 +15,7 @@ from dam_components.planning.label_files import use_label_values
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 
-__all__ = ["new_bundle"]
+__all__ = ["name_by_user", "named_fingerprint", "new_bundle"]
 
 
 def new_bundle(
@@ -59,12 +59,12 @@ def new_bundle(
         raise FileExistsError(f"{target} exists: name another folder with --output, or remove it")
     dataset = read_dataset(str(data), images, labels)
     use_label_values(dataset, label_values)
-    _named_by_user(dataset, modality, label_names)
+    name_by_user(dataset, modality, label_names)
     surveys, findings = check_dataset(dataset)
     print(*summary_lines(findings), sep="\n", end="\n" if findings else "")
     if errors := at_level(findings, "error"):
         raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
-    fingerprint = _fingerprint(dataset, surveys)
+    fingerprint = named_fingerprint(dataset, surveys)
     plan = make_plan(fingerprint, patch_voxels, cache_gb)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
     print(f"{fingerprint.cases} cases, labels: {', '.join(fingerprint.label_names.values())}")
@@ -76,7 +76,7 @@ def new_bundle(
     )
 
 
-def _named_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapping[int, str] | None) -> None:
+def name_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapping[int, str] | None) -> None:
     """What the options say goes before what ``dataset.json`` says."""
     if label_names is not None:
         try:
@@ -94,7 +94,7 @@ def _named_by_user(dataset: SourceDataset, modality: str | None, label_names: Ma
         dataset.channel_names = [str(modality)] * (len(named) if named else 1)
 
 
-def _fingerprint(dataset: SourceDataset, surveys: list[CaseSurvey]) -> Fingerprint:
+def named_fingerprint(dataset: SourceDataset, surveys: list[CaseSurvey]) -> Fingerprint:
     """With names made up for what nothing names."""
     found = {value for survey in surveys for value in survey.label_voxels if value}
     labels = dataset.label_names or {value: f"label {value}" for value in sorted(found)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.networks.utils import one_hot
 
-from dam_components.confidence.doubt_scores import Doubt, Segmentation, Segmenter
+from dam_components.confidence.doubt_scores import Doubt, Segmentation
 from dam_components.metrics import DiceCalibration, ScoreHistogram, calibration_counts, error_band, predicted_dice
 
 __all__ = ["CALIBRATED", "VOXEL_REGIONS", "CaseEvidence", "calibrate_case", "gather_case", "relative_times"]
@@ -54,7 +54,7 @@ class CaseEvidence:
 
 def gather_case(
     item: Mapping[Any, Any],
-    segmenter: Segmenter,
+    segmenter: Callable[[torch.Tensor], torch.Tensor],
     scores: Mapping[str, Doubt],
     kind: str = "clean",
     band_mm: float = 3.0,
@@ -65,7 +65,7 @@ def gather_case(
 
     Args:
         item: ``image`` ``(C, ...)``, ``label`` ``(1, ...)`` and ``case``; the spacing is the image's, 1 mm if unknown.
-        segmenter: S.
+        segmenter: S, image ``(1, C, ...)`` to logits.
         scores: by name, in the order in which they run.
         kind: what was done to the case.
         band_mm: width of the error band on each side of a surface.

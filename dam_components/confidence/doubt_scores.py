@@ -61,7 +61,7 @@ class Segmentation:
     predicted: torch.Tensor
 
     @classmethod
-    def of(cls, image: torch.Tensor, segmenter: Segmenter) -> Segmentation:
+    def of(cls, image: torch.Tensor, segmenter: Callable[[torch.Tensor], torch.Tensor]) -> Segmentation:
         """Runs S on an image."""
         logits = segmenter(image)
         probabilities = logits.softmax(1)

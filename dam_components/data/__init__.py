@@ -5,7 +5,9 @@ from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
+from dam_components.data.probability_cases import find_probabilities, list_stored_cases, stored_training_cases
 from dam_components.data.shards import cases_to_do
+from dam_components.data.stored_probabilities import read_probabilities
 from dam_components.moved_names import moved_names
 
 __all__ = [
@@ -16,10 +18,14 @@ __all__ = [
     "cases_to_do",
     "decathlon_split",
     "find_bundle_root",
+    "find_probabilities",
     "labelled_subset",
     "list_inference_cases",
+    "list_stored_cases",
     "make_folds",
     "read_folds",
+    "read_probabilities",
+    "stored_training_cases",
     "write_folds",
 ]
 

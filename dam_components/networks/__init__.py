@@ -8,6 +8,7 @@ from dam_components.networks.enhanced_unet import EnhancedUNet
 from dam_components.networks.identity import identify, identity_in, keep_options, parameters_digest, put_identity
 from dam_components.networks.local_calibration import LocalCalibrationNet
 from dam_components.networks.padded import PaddedNetwork
+from dam_components.networks.stored_probabilities import StoredProbabilities
 from dam_components.networks.weights import file_digests, load_weights, read_weights
 from dam_components.networks.with_confidence import SegmentationWithConfidence
 
@@ -21,6 +22,7 @@ __all__ = [
     "MeanEnsemble",
     "PaddedNetwork",
     "SegmentationWithConfidence",
+    "StoredProbabilities",
     "file_digests",
     "identify",
     "identity_in",

@@ -24,6 +24,8 @@ COPIED = (  # overlays that hold nothing of a task
     "train_confidence.json",
     "crossfit_part.json",
     "crossfit_confidence.json",
+    "stored_probabilities.json",
+    "stored_inference.json",
     "evaluate.json",
     "multi_gpu_train.json",
     "multi_gpu_evaluate.json",

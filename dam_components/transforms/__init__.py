@@ -4,6 +4,7 @@ from dam_components.transforms.case_loading import CheckCased, LoadCased
 from dam_components.transforms.case_report import CaseReportd, case_quality
 from dam_components.transforms.confidence_map import ConfidenceMapd
 from dam_components.transforms.largest_component import LargestComponentd, keep_largest_component
+from dam_components.transforms.load_probabilities import LoadProbabilitiesd
 from dam_components.transforms.nonzero_box import CropNonzerod, FillOutsided
 from dam_components.transforms.review_picture import ReviewPictured
 from dam_components.transforms.save import WholeFileWriter
@@ -20,6 +21,7 @@ __all__ = [
     "FillOutsided",
     "LargestComponentd",
     "LoadCased",
+    "LoadProbabilitiesd",
     "ReviewPictured",
     "SaveMapd",
     "WholeFileWriter",

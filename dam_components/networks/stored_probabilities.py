@@ -1,0 +1,32 @@
+"""Another model's stored probabilities in S's place."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dam_components.networks.confidence_net import padding_as_background
+
+__all__ = ["StoredProbabilities"]
+
+SMALLEST = 1e-12  # probabilities of 0, as logits
+
+
+class StoredProbabilities(nn.Module):
+    """Stands for a model that has run already: gives its probabilities as logits, whose softmax they are.
+
+    Whatever stands behind S (losses, confidence map, report) works as behind a network. Voxels without any probability,
+    which padding leaves behind, become background.
+
+    Shapes: image ``(B, channels, ...)``, which is ignored, and P̂ ``(B, C, ...)``, to logits ``(B, C, ...)``.
+
+    Example:
+        >>> p = torch.tensor([[[0.9, 0.0], [0.1, 0.0]]])
+        >>> StoredProbabilities()(torch.zeros(1, 1, 2), p).softmax(1)
+        tensor([[[0.9000, 1.0000],
+                 [0.1000, 0.0000]]])
+    """
+
+    def forward(self, image: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
+        whole = padding_as_background(probabilities.float(), probabilities.shape[1])
+        return whole.clamp_min(SMALLEST).log()

@@ -1,0 +1,91 @@
+"""The bundle of a D behind another model: a planned bundle with stored probabilities in S's place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from dam_components.atomic_files import write_whole
+from dam_components.data.dataset_layouts import SourceDataset
+from dam_components.data.probability_cases import FoldFile
+from dam_components.planning.planned_bundle import config_text
+
+__all__ = ["case_parts", "put_stored_cases", "put_stored_inference"]
+
+NATIVE = [-1.0, -1.0, -1.0]  # MONAI's Spacing keeps an axis whose spacing is not positive
+
+
+def case_parts(folds: Mapping[str, int | None], parts: int, draw: Sequence[str]) -> dict[str, int]:
+    """The part of each case in D's cross-validation: by the fold of S where folds are known, else in turn.
+
+    Args:
+        folds: of S, by case.
+        parts: at most so many.
+        draw: the cases in the order in which they are dealt out.
+
+    Raises:
+        ValueError: fewer than two parts, or fewer cases than parts.
+
+    Example:
+        >>> case_parts({"a": 4, "b": 2, "c": 4}, 3, "abc"), case_parts({"a": None, "b": None}, 2, "ba")
+        ({'a': 1, 'b': 0, 'c': 1}, {'b': 0, 'a': 1})
+    """
+    if not 2 <= parts <= len(folds):
+        raise ValueError(f"parts must be from 2 to the number of cases, {len(folds)}, got {parts}")
+    numbers = sorted({fold for fold in folds.values() if fold is not None})
+    if len(numbers) > 1 and None not in folds.values():
+        return {name: numbers.index(int(fold or 0)) % parts for name, fold in folds.items()}
+    return {name: place % parts for place, name in enumerate(draw)}
+
+
+def put_stored_cases(
+    bundle: Path,
+    dataset: SourceDataset,
+    probabilities: Mapping[str, FoldFile],
+    parts: Mapping[str, int],
+    order: str | None,
+) -> Path:
+    """Writes ``data/stored_cases.json`` and puts the order into the overlays; gives the list's path."""
+    cases: list[dict[str, Any]] = []
+    for case in dataset.cases:
+        files = [str(file) for file in case.images]
+        entry = probabilities[case.name]
+        cases.append(
+            {
+                "case": case.name,
+                "image": files if len(files) > 1 else files[0],
+                "label": str(case.label),
+                "probabilities": str(entry.file.absolute()),
+                "fold": entry.fold,
+                "part": parts[case.name],
+            }
+        )
+    for name in ("stored_probabilities.json", "stored_inference.json"):
+        file = bundle / "configs" / name
+        config = json.loads(file.read_text(encoding="utf-8"))
+        config["probability_order"] = order
+        write_whole(file, config_text(config))
+    return write_whole(bundle / "data" / "stored_cases.json", json.dumps({"cases": cases}, indent=1) + "\n")
+
+
+def put_stored_inference(bundle: Path, spacing: Sequence[float] | None) -> None:
+    """Puts stored probabilities into S's place in ``inference.json`` itself, so that one file runs; sets D's grid.
+
+    Args:
+        bundle: as ``write_planned_bundle`` left it.
+        spacing: of the grid on which D works; ``None``: that of each image.
+    """
+    for name in ("train.json", "inference.json"):
+        file = bundle / "configs" / name
+        config = json.loads(file.read_text(encoding="utf-8"))
+        config["spacing"] = list(NATIVE if spacing is None else spacing)
+        config["largest_component"] = []  # what S calls stays as it is
+        write_whole(file, config_text(config))
+    parser = ConfigParser()
+    parser.read_config([str(bundle / "configs" / name) for name in ("inference.json", "stored_inference.json")])
+    content = {key: value for key, value in parser.get().items() if key != "_meta_"}
+    write_whole(bundle / "configs" / "inference.json", config_text(content))

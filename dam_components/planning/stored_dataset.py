@@ -1,0 +1,81 @@
+"""The labelled cases behind stored probabilities, as a dataset that can be checked and planned for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dam_components.data.dataset_layouts import CaseFiles, SourceDataset
+from dam_components.data.probability_cases import FoldFile, images_by_case, labels_by_case, match_cases, nnunet_folder
+
+__all__ = ["stored_dataset"]
+
+
+def stored_dataset(
+    images: str | os.PathLike,
+    labels: str | os.PathLike,
+    probabilities: Mapping[str, FoldFile],
+    folder: str | os.PathLike,
+    partial: bool = False,
+) -> SourceDataset:
+    """The cases that have an image, a label and probabilities, with the names that a ``dataset.json`` gives.
+
+    It is looked for in the probabilities' folder, where nnU-Net keeps a copy, and beside the images.
+
+    Args:
+        images: their folder; nnU-Net's names of channels are understood.
+        labels: their folder.
+        probabilities: by case.
+        folder: that they are from.
+        partial: leave out cases that lack one of the three.
+
+    Raises:
+        FileNotFoundError: a folder is missing or empty.
+        ValueError: cases do not match, or the labels overlap (regions of nnU-Net).
+    """
+    found = SourceDataset(Path(images).absolute(), "folders", Path(images).absolute().parent.name)
+    index = next(iter(_indices(folder, images)), {})
+    channels, names = index.get("channel_names") or index.get("modality"), index.get("labels")
+    if isinstance(channels, Mapping) and channels:
+        found.channel_names = [str(channels[key]) for key in sorted(channels, key=lambda key: int(key))]
+    if isinstance(names, Mapping) and names:
+        found.label_names = _label_names(names)
+    files = images_by_case(images, len(found.channel_names or [0]))
+    marked = labels_by_case(labels)
+    for name in match_cases(files, marked, probabilities, partial):
+        several = files[name] if isinstance(files[name], list) else [files[name]]
+        paths = tuple(Path(file).absolute() for file in several)
+        found.cases.append(CaseFiles(name, paths, marked[name].absolute()))
+    return found
+
+
+def _indices(folder: str | os.PathLike, images: str | os.PathLike) -> list[dict[str, Any]]:
+    places = [nnunet_folder(folder), Path(images).absolute().parent]
+    files = [place / "dataset.json" for place in places]
+    found = []
+    for file in files:
+        if file.is_file():
+            try:
+                content = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{file} is no JSON ({error}): correct it") from None
+            found += [content] if isinstance(content, dict) else []
+    return found
+
+
+def _label_names(names: Mapping[str, Any]) -> dict[int, str]:
+    """Index to name, from nnU-Net's name to index or the Decathlon's index to name, without the background."""
+    if any(isinstance(value, (list, tuple)) for value in names.values()):
+        regions = ", ".join(name for name, value in names.items() if isinstance(value, (list, tuple)))
+        raise ValueError(
+            f"the labels {regions} are regions that overlap, which nnU-Net tells apart by sigmoids; D needs classes that "
+            "exclude each other: train without regions"
+        )
+    if "ignore" in names:
+        raise ValueError("the dataset has a label 'ignore', of which D cannot know whether S is right: relabel it")
+    by_index = all(str(key).isdigit() for key in names)
+    pairs = {int(key): str(value) for key, value in (names if by_index else {v: k for k, v in names.items()}).items()}
+    return {index: name for index, name in sorted(pairs.items()) if index}
