@@ -11,8 +11,12 @@ from dam_components.front import run_commands
 __all__ = ["COMMANDS", "main"]
 
 ABOUT = "3D segmentation with a voxel-wise confidence map: train, calibrate and review models."
-COMMANDS = {
+COMMANDS: dict[str, str | dict[str, str]] = {
     "calibrate": "dam_components.commands.calibration:calibrate",
+    "confidence": {
+        "fit": "dam_components.commands.confidence_model:fit",
+        "apply": "dam_components.commands.confidence_maps:apply",
+    },
     "demo": "dam_components.commands.demonstration:demo",
     "new_bundle": "dam_components.commands.planning:new_bundle",
     "review": "dam_components.commands.reviewing:review",

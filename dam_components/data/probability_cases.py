@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,9 @@ def find_probabilities(
                 f"{path} trained on all cases, so D would see no real errors: train folds (nnUNetv2_train ... 0 --npz), "
                 "or insist with --in_sample True"
             )
-        inner = path / "validation" if (path / "validation").is_dir() else path
-        files = _files(inner)
+        held = path / "validation"  # nnU-Net's, where NIfTI files are segmentations
+        inner, kinds = (held, (".npz",)) if held.is_dir() else (path, PROBABILITY_SUFFIXES)
+        files = _files(inner, kinds)
         if not files:
             fold = path.name.removeprefix("fold_")
             raise FileNotFoundError(
@@ -206,17 +207,13 @@ def stored_training_cases(
     return chosen
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Files of probabilities by case; where a case has several kinds, nnU-Net's ``.npz`` beside its segmentation."""
+def _files(folder: Path, kinds: Sequence[str] = PROBABILITY_SUFFIXES) -> dict[str, Path]:
+    """Files of probabilities by case. Beside ``.npz``, NIfTI files are nnU-Net's segmentations and do not count."""
     found: dict[str, Path] = {}
-    for suffix in PROBABILITY_SUFFIXES:
+    for suffix in (".npz",) if any(folder.glob("*.npz")) else kinds:
         for file in sorted(folder.glob(f"*{suffix}")):
-            name = file.name.removesuffix(suffix)
-            if not name.startswith("."):
-                found.setdefault(name, file)
-    kinds = {next(s for s in PROBABILITY_SUFFIXES if file.name.endswith(s)) for file in found.values()}
-    if ".npz" in kinds and len(kinds) > 1:  # the others are nnU-Net's segmentations
-        found = {name: file for name, file in found.items() if file.name.endswith(".npz")}
+            if not file.name.startswith("."):
+                found.setdefault(file.name.removesuffix(suffix), file)
     return found
 
 

@@ -22,7 +22,7 @@ class StoredProbabilities(nn.Module):
 
     Example:
         >>> p = torch.tensor([[[0.9, 0.0], [0.1, 0.0]]])
-        >>> StoredProbabilities()(torch.zeros(1, 1, 2), p).softmax(1)
+        >>> StoredProbabilities()(torch.zeros(1, 1, 2), p).softmax(1).round(decimals=6)
         tensor([[[0.9000, 1.0000],
                  [0.1000, 0.0000]]])
     """
