@@ -94,7 +94,9 @@ def model_configs(model: Path) -> list[Path]:
     """
     file = model / "configs" / "inference.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{model} is no model: it has no configs/inference.json; make one with dam confidence fit")
+        raise FileNotFoundError(
+            f"{model} is no model: it has no configs/inference.json; make one with dam confidence fit"
+        )
     overlay = file.with_name(STORED)
     return [file, overlay if overlay.is_file() else bundle_folder() / "configs" / STORED]
 

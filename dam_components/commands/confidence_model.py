@@ -101,7 +101,9 @@ def fit(
     file = put_stored_cases(target, dataset, stored, of_case, order)
     put_stored_inference(target, _three(spacing))
     if None in known:
-        print("no folds are known: it is your word that the model did not train on these cases (--splits has it checked)")
+        print(
+            "no folds are known: it is your word that the model did not train on these cases (--splits has it checked)"
+        )
 
     count = max(of_case.values()) + 1
     weights = train_parts(target, count, iterations, seed)
@@ -122,7 +124,9 @@ def fit(
     }
     label_list = [name for _, name in sorted((dataset.label_names or {}).items())] or class_names(parser)
     print(write_judgement(target / "docs", evidence, label_list, facts, resamples, seed))
-    print(f"\nwrote {target}, with docs/confidence.md; use it with\n  dam confidence apply --model {target} --images ...")
+    print(
+        f"\nwrote {target}, with docs/confidence.md; use it with\n  dam confidence apply --model {target} --images ..."
+    )
 
 
 def write_bundle(target: Path, source: Path, dataset: SourceDataset) -> None:

@@ -26,8 +26,8 @@ NEEDED = ("network_def", "preprocessing", "inferer")
 def predict_with_bundle(bundle: str | os.PathLike, images: Mapping[str, Any], output: Path) -> Path:
     """Runs a bundle's S over images and leaves ``CASE.npz`` in the folder, as nnU-Net writes it.
 
-    The probabilities are brought back to each image's own grid by the inverse of the bundle's preprocessing. Voxels that
-    the bundle did not look at become background. A bundle's configuration is code: use those of people that you trust.
+    The inverse of the bundle's preprocessing brings the probabilities back to each image's own grid. Voxels that the
+    bundle did not look at become background. A bundle's configuration is code: use those of people that you trust.
 
     Args:
         bundle: its folder, with ``configs/inference.json`` (or ``.yaml``) and ``models/model.pt``.

@@ -115,7 +115,9 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
             "model's own scores."
         )
     else:
-        head = "**D does not help here.** Use the softmax at the fitted temperature; D needs more cases, or finds no more."
+        head = (
+            "**D does not help here.** Use the softmax at the fitted temperature; D needs more cases, or finds no more."
+        )
     return head + "\n\n" + "\n".join(lines)
 
 

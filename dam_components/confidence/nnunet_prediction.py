@@ -22,7 +22,9 @@ def predict_with_nnunet(
     folds: Sequence[int] | None = None,
     checkpoint: str = "checkpoint_final.pth",
 ) -> Path:
-    """Runs ``nnUNetPredictor`` of nnunetv2 over images and leaves ``CASE.npz`` in the folder; several folds are averaged.
+    """Runs ``nnUNetPredictor`` of nnunetv2 over images and leaves ``CASE.npz`` in the folder.
+
+    Several folds are averaged, as nnU-Net does it.
 
     nnU-Net reads its checkpoints with pickle: use results of people that you trust.
 

@@ -14,8 +14,16 @@ from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_chan
 from dam_components.data.inference_cases import list_inference_cases
 from dam_components.data.stored_probabilities import PROBABILITY_SUFFIXES
 
-__all__ = ["FoldFile", "find_probabilities", "list_stored_cases", "match_cases", "nnunet_folder", "stored_training_cases"]
+__all__ = [
+    "FoldFile",
+    "find_probabilities",
+    "list_stored_cases",
+    "match_cases",
+    "nnunet_folder",
+    "stored_training_cases",
+]
 
+PREPROCESSED = "nnUNet_preprocessed"  # the variable
 PREDICTED = "predict_from_raw_data_args.json"  # nnUNetv2_predict leaves it beside what it writes
 
 
@@ -72,8 +80,8 @@ def find_probabilities(
         number = re.fullmatch(r"fold_(\d+)", path.name)
         if number is None and not in_sample:
             raise ValueError(
-                f"{path} trained on all cases, so D would see no real errors: train folds (nnUNetv2_train ... 0 --npz), "
-                "or insist with --in_sample True"
+                f"{path} trained on all cases, so D would see no real errors: train folds (nnUNetv2_train ... 0 "
+                "--npz), or insist with --in_sample"
             )
         held = path / "validation"  # nnU-Net's, where NIfTI files are segmentations
         inner, kinds = (held, (".npz",)) if held.is_dir() else (path, PROBABILITY_SUFFIXES)
@@ -94,7 +102,7 @@ def find_probabilities(
         if (root / PREDICTED).is_file() and not in_sample and splits is None:
             raise ValueError(
                 f"{root} was written by nnUNetv2_predict: if its networks trained on these cases, D sees no real "
-                "errors; name the results folder with fold_0 and so on, or insist with --in_sample True"
+                "errors; name the results folder with fold_0 and so on, or insist with --in_sample"
             )
     if not in_sample:
         found = _checked_folds(found, root, splits)
@@ -126,7 +134,7 @@ def match_cases(
     if common and (partial or not any(missing.values())):
         return common
     parts = [f"{len(names)} cases have no {what} ({_some(names)})" for what, names in missing.items() if names]
-    remedy = "add them, or leave these cases out with --partial True" if common else "name files as CASE.*"
+    remedy = "add them, or leave these cases out with --partial" if common else "name files as CASE.*"
     raise ValueError(f"{'; '.join(parts) or 'there is no case'}: {remedy}")
 
 
@@ -217,9 +225,7 @@ def _files(folder: Path, kinds: Sequence[str] = PROBABILITY_SUFFIXES) -> dict[st
     return found
 
 
-def _checked_folds(
-    found: dict[str, FoldFile], root: Path, splits: str | os.PathLike | None
-) -> dict[str, FoldFile]:
+def _checked_folds(found: dict[str, FoldFile], root: Path, splits: str | os.PathLike | None) -> dict[str, FoldFile]:
     """With the folds that the splits know, where there are any.
 
     Raises:
@@ -243,7 +249,7 @@ def _checked_folds(
     if learned:
         raise ValueError(
             f"{len(learned)} cases are not of their fold's validation in {file} ({_some(learned)}), so S may have "
-            "trained on them: take out-of-fold probabilities, or insist with --in_sample True"
+            "trained on them: take out-of-fold probabilities, or insist with --in_sample"
         )
     return checked
 
@@ -254,7 +260,7 @@ def _splits_file(root: Path, splits: str | os.PathLike | None) -> Path | None:
         if not Path(splits).is_file():
             raise FileNotFoundError(f"there is no {splits}: name nnU-Net's splits_final.json with --splits")
         return Path(splits)
-    preprocessed = os.environ.get("nnUNet_preprocessed")
+    preprocessed = os.environ.get(PREPROCESSED)
     places = [root / "splits_final.json", root.parent / "splits_final.json"]
     if preprocessed:
         places.append(Path(preprocessed) / root.absolute().parent.name / "splits_final.json")

@@ -19,7 +19,15 @@ PROBABILITY_SUFFIXES = (".npz", ".npy", ".nii.gz", ".nii")
 NNUNET_KEY, NNUNET_ORDER, NIFTI_ORDER = "probabilities", "czyx", "xyzc"
 TOLERANCE = 1e-3  # of the sum over classes; single precision errs by 1e-6
 HALF_TOLERANCE = 4e-3  # a value near 1 is off by up to 5e-4 in half precision, and there may be several
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, nibabel.filebasedimages.ImageFileError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    nibabel.filebasedimages.ImageFileError,
+)
 logger = logging.getLogger(__name__)
 
 
@@ -142,9 +150,7 @@ def _wrong_shape(file: str | os.PathLike, found: tuple[int, ...], order: str, ex
     """What is wrong with a shape: swapped axes, another number of classes, or another grid."""
     wanted = tuple(expected[axis] for axis in order)
     fitting = [
-        "".join(other)
-        for other in itertools.permutations("cxyz")
-        if tuple(expected[axis] for axis in other) == found
+        "".join(other) for other in itertools.permutations("cxyz") if tuple(expected[axis] for axis in other) == found
     ]
     start = f"{file} has shape {found}, expected {wanted} in the order {order}"
     if fitting:

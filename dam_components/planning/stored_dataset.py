@@ -71,8 +71,8 @@ def _label_names(names: Mapping[str, Any]) -> dict[int, str]:
     if any(isinstance(value, (list, tuple)) for value in names.values()):
         regions = ", ".join(name for name, value in names.items() if isinstance(value, (list, tuple)))
         raise ValueError(
-            f"the labels {regions} are regions that overlap, which nnU-Net tells apart by sigmoids; D needs classes that "
-            "exclude each other: train without regions"
+            f"the labels {regions} are regions that overlap, which nnU-Net tells apart by sigmoids; D needs classes "
+            "that exclude each other: train without regions"
         )
     if "ignore" in names:
         raise ValueError("the dataset has a label 'ignore', of which D cannot know whether S is right: relabel it")

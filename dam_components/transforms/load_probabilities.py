@@ -100,7 +100,9 @@ def on_grid_of(probabilities: torch.Tensor, image: Any) -> torch.Tensor:
     codes = ["".join(nibabel.aff2axcodes(np.asarray(affine))) for affine in (start, image.affine)]
     if codes[0] != codes[1]:
         placed = Orientation(axcodes=codes[1], labels=None)(placed)
-    same = placed.shape[1:] == image.shape[1:] and torch.allclose(placed.affine, image.affine.to(placed.affine), atol=1e-3)
+    same = placed.shape[1:] == image.shape[1:] and torch.allclose(
+        placed.affine, image.affine.to(placed.affine), atol=1e-3
+    )
     if not same:
         resample = SpatialResample(mode="bilinear", padding_mode="border")
         placed = resample(placed, dst_affine=image.affine, spatial_size=image.shape[1:])

@@ -67,7 +67,11 @@ WRONG = {
     "channel last": (lambda p: p.transpose(3, 2, 1, 0), "a.npz", "give --order zyxc"),
     "logits": (lambda p: np.log(p).transpose(0, 3, 2, 1), "a.npz", "look like logits; store their softmax"),
     "sigmoids": (lambda p: (0.9 * p + 0.1).transpose(0, 3, 2, 1), "a.npz", "sigmoid outputs"),
-    "labels": (lambda p: (p > 0.5).astype(np.uint8).transpose(0, 3, 2, 1), "a.npz", "store the softmax, not the labels"),
+    "labels": (
+        lambda p: (p > 0.5).astype(np.uint8).transpose(0, 3, 2, 1),
+        "a.npz",
+        "store the softmax, not the labels",
+    ),
     "nan": (lambda p: (p * np.nan).transpose(0, 3, 2, 1), "a.npz", "NaN or infinity"),
     "classes": (lambda p: softmax(4).transpose(0, 3, 2, 1), "a.npz", "4 classes and the labels 3"),
     "grid": (lambda p: softmax(3, (8, 5, 6)).transpose(0, 3, 2, 1), "a.npz", "another grid than its image"),

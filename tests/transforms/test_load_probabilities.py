@@ -30,7 +30,9 @@ def pipeline(*steps, **options):
 def test_turns_and_flips_of_the_image_are_repeated_exactly(files):
     item = pipeline(Orientationd("image", axcodes="ASR", labels=None))(files)
     assert tuple(item["image"].shape[1:]) == (8, 10, 6)
-    torch.testing.assert_close(item["probabilities"][1], item["image"][0].as_tensor(), check_dtype=False, rtol=0, atol=0)
+    torch.testing.assert_close(
+        item["probabilities"][1], item["image"][0].as_tensor(), check_dtype=False, rtol=0, atol=0
+    )
     torch.testing.assert_close(item["probabilities"].affine, item["image"].affine)
 
 

@@ -1,0 +1,140 @@
+"""``confidence fit`` and ``apply``, from folders of files to a bundle, maps and a verdict."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+
+from dam_components.commands.confidence_maps import apply, model_configs
+from dam_components.commands.confidence_model import fit
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPE = (16, 20, 12)
+
+
+def blob(draw):
+    """A label of two classes, one beside the other."""
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"))
+    centre = np.array(SHAPE)[:, None, None, None] / 2 + draw.uniform(-2, 2, (3, 1, 1, 1))
+    inside = (((grid - centre) / np.array([5, 6, 4]).reshape(3, 1, 1, 1)) ** 2).sum(0) < 1
+    return inside * (1 + (grid[1] > centre[1])).astype(np.uint8)
+
+
+def write_case(folder, name, seed, stored=True):
+    """An image, its label, and probabilities of an S that is too sure of itself and misses a strip now and then."""
+    draw = np.random.default_rng(seed)
+    label = blob(draw)
+    image = label + 0.4 * draw.standard_normal(SHAPE)
+    affine = np.diag([-1.0, -1.0, 1.5, 1.0])
+    for part, values in (("images", image.astype(np.float32)), ("labels", label)):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(values, affine), folder / part / f"{name}.nii.gz")
+    evidence = np.stack([-np.abs(image - value) for value in range(3)]) * 8
+    p = np.exp(evidence - evidence.max(0))
+    if stored:
+        (folder / "stored").mkdir(exist_ok=True)
+        np.savez(folder / "stored" / f"{name}.npz", probabilities=(p / p.sum(0)).astype(np.float32).transpose(0, 3, 2, 1))
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    for number in range(15):
+        write_case(folder, f"case_{number:02}", number)
+    (folder / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "T1"}, "labels": {"background": 0, "front": 1, "back": 2}})
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(cases, tmp_path_factory):
+    target = tmp_path_factory.mktemp("model") / "confidence"
+    command = [sys.executable, "-m", "dam_components", "confidence", "fit", "--images", cases / "images"]
+    command += ["--labels", cases / "labels", "--probabilities", cases / "stored", "--output", target]
+    command += ["--iterations", "24", "--parts", "2", "--resamples", "50"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return target, done.stdout
+
+
+def test_fit_leaves_a_bundle_with_a_verdict(model):
+    target, printed = model
+    assert "D helps" in printed or "D does not help" in printed
+    assert "your word that the model did not train" in printed  # a plain folder has no folds
+    for name in ("models/model_confidence.pt", "models/calibration.json", "docs/confidence.md", "docs/confidence.png"):
+        assert (target / name).is_file()
+    table = pd.read_csv(target / "docs" / "confidence.csv").set_index(["region", "score"])
+    assert {"D", "softmax", "entropy", "temperature", "untrained"} == {score for _, score in table.index}
+    assert table.loc[("band", "softmax"), "auroc_difference_low"] < table.loc[("band", "softmax"), "auroc_difference_high"]
+    assert len(pd.read_csv(target / "docs" / "cases.csv")["case"].unique()) == 15
+    assert "front" in (target / "docs" / "agreement.csv").read_text()
+
+
+def test_apply_writes_what_inference_writes_and_leaves_the_segmentation_as_it_was(model, cases, tmp_path):
+    target, _ = model
+    for number in (20, 21):
+        write_case(tmp_path, f"new_{number}", number)
+    apply(images=tmp_path / "images", probabilities=tmp_path / "stored", model=target, output=tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out" / "summary.csv")) == 2
+    for number in (20, 21):
+        written = {file.name.removeprefix(f"new_{number}_") for file in (tmp_path / "out" / f"new_{number}").iterdir()}
+        assert written == {"seg.nii.gz", "confidence.nii.gz", "report.json", "review.png"}
+        seg = nibabel.load(tmp_path / "out" / f"new_{number}" / f"new_{number}_seg.nii.gz")
+        stored = np.load(tmp_path / "stored" / f"new_{number}.npz")["probabilities"].transpose(0, 3, 2, 1)
+        np.testing.assert_array_equal(np.asarray(seg.dataobj), stored.argmax(0))
+        image = nibabel.load(tmp_path / "images" / f"new_{number}.nii.gz")
+        np.testing.assert_allclose(seg.affine, image.affine)
+    report = json.loads((tmp_path / "out" / "new_20" / "new_20_report.json").read_text())
+    assert report["calibrated"] and set(report["classes"]) == {"front", "back"}
+
+
+def test_the_bundle_that_fit_wrote_runs_by_itself(model, tmp_path):
+    target, _ = model
+    config = json.loads((target / "configs" / "inference.json").read_text())
+    assert config["network"]["_target_"] == "dam_components.networks.StoredProbabilities"
+    assert config["weights"] == [] and config["spacing"] == [-1.0, -1.0, -1.0]
+
+
+WRONG = {
+    "case without label": (lambda f: (f / "labels" / "case_00.nii.gz").unlink(), r"1 cases have no label \(case_00\)"),
+    "case without image": (lambda f: (f / "images" / "case_00.nii.gz").unlink(), r"no image \(case_00\)"),
+    "case without file": (lambda f: (f / "stored" / "case_00.npz").unlink(), r"no probabilities \(case_00\)"),
+    "trained on": (
+        lambda f: (f / "stored" / "splits_final.json").write_text(
+            json.dumps([{"train": [f"case_0{n}" for n in range(3)], "val": []}])
+        ),
+        "may have trained on them",
+    ),
+    "regions": (
+        lambda f: (f / "dataset.json").write_text(
+            json.dumps({"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": [1, 2], "back": 2}})
+        ),
+        "the labels whole are regions that overlap",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_does_not_fit_together_ends_fit_before_anything_is_written(tmp_path, kind):
+    spoil, message = WRONG[kind]
+    for number in range(3):
+        write_case(tmp_path, f"case_0{number}", number)
+    spoil(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        fit(tmp_path / "images", tmp_path / "labels", tmp_path / "stored", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_apply_takes_one_source_and_a_model(tmp_path):
+    with pytest.raises(ValueError, match="name one source: .* got none"):
+        apply(images=tmp_path, model=tmp_path, output=tmp_path / "out")
+    with pytest.raises(ValueError, match="got probabilities, bundle"):
+        apply(images=tmp_path, model=tmp_path, output=tmp_path / "out", probabilities="a", bundle="b")
+    with pytest.raises(FileNotFoundError, match="is no model"):
+        model_configs(tmp_path)
