@@ -13,7 +13,6 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from dam_components.atomic_files import digest_of
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.commands.calibration import cross_calibrate, fit_cases
 from dam_components.commands.planning import name_by_user, named_fingerprint
@@ -25,6 +24,7 @@ from dam_components.data.finding import at_level
 from dam_components.data.probability_cases import FoldFile, find_probabilities, nnunet_folder
 from dam_components.data.stored_probabilities import check_order
 from dam_components.metrics import DiceCalibration
+from dam_components.networks import file_digests
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
@@ -111,7 +111,9 @@ def fit(
     evidence, temperatures = judge_parts(parser, file, weights, seed)
     calibration = calibrate_evidence(evidence, level)
     final = target / "models" / "model_confidence.pt"
-    replace(calibration, networks=digest_of([[], str(final)])).save(final.with_name("calibration.json"))
+    names_of = {str(index): name for index, name in (dataset.label_names or {}).items()}
+    calibration = replace(calibration, networks=tuple(file_digests(final)), label_names=names_of)
+    calibration.save(final.with_name("calibration.json"))
     facts = {
         "command": fit_line(locals()),
         "data": f"{dataset.name}, {len(evidence)} cases, probabilities {describe(stored, str(probabilities))}",
@@ -122,8 +124,7 @@ def fit(
         "D": f"{count + 1} trainings of {iterations} steps, {median_seconds(evidence):.3f} s a case",
         "processor time": f"{spent_minutes(started):.1f} minutes for all of this",
     }
-    label_list = [name for _, name in sorted((dataset.label_names or {}).items())] or class_names(parser)
-    print(write_judgement(target / "docs", evidence, label_list, facts, resamples, seed))
+    print(write_judgement(target / "docs", evidence, [*names_of.values()], facts, resamples, seed))
     print(
         f"\nwrote {target}, with docs/confidence.md; use it with\n  dam confidence apply --model {target} --images ..."
     )
@@ -181,12 +182,6 @@ def read_training(target: Path) -> ConfigParser:
     parser.read_config([str(target / "configs" / name) for name in TRAINING])
     parser.update({"bundle_root": str(target)})
     return parser
-
-
-def class_names(parser: ConfigParser) -> list[str]:
-    """Of the foreground, in order."""
-    labels = parser.get_parsed_content("label_names")
-    return [labels[index] for index in sorted(labels, key=int)]
 
 
 def describe(stored: Mapping[str, FoldFile], folder: str) -> str:

@@ -56,7 +56,6 @@ def judge_parts(
         temperatures.append(temperature)
         scores = make_scores(
             STORED_SCORES,
-            None,
             confidence_of(parser, path),
             temperature,
             untrained=confidence_of(parser, None),

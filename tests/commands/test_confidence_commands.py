@@ -38,13 +38,15 @@ def write_case(folder, name, seed, stored=True):
     p = np.exp(evidence - evidence.max(0))
     if stored:
         (folder / "stored").mkdir(exist_ok=True)
-        np.savez(folder / "stored" / f"{name}.npz", probabilities=(p / p.sum(0)).astype(np.float32).transpose(0, 3, 2, 1))
+        np.savez(
+            folder / "stored" / f"{name}.npz", probabilities=(p / p.sum(0)).astype(np.float32).transpose(0, 3, 2, 1)
+        )
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
-    for number in range(15):
+    for number in range(12):
         write_case(folder, f"case_{number:02}", number)
     (folder / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "T1"}, "labels": {"background": 0, "front": 1, "back": 2}})
@@ -57,7 +59,7 @@ def model(cases, tmp_path_factory):
     target = tmp_path_factory.mktemp("model") / "confidence"
     command = [sys.executable, "-m", "dam_components", "confidence", "fit", "--images", cases / "images"]
     command += ["--labels", cases / "labels", "--probabilities", cases / "stored", "--output", target]
-    command += ["--iterations", "24", "--parts", "2", "--resamples", "50"]
+    command += ["--iterations", "12", "--parts", "2", "--resamples", "50"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return target, done.stdout
@@ -71,8 +73,10 @@ def test_fit_leaves_a_bundle_with_a_verdict(model):
         assert (target / name).is_file()
     table = pd.read_csv(target / "docs" / "confidence.csv").set_index(["region", "score"])
     assert {"D", "softmax", "entropy", "temperature", "untrained"} == {score for _, score in table.index}
-    assert table.loc[("band", "softmax"), "auroc_difference_low"] < table.loc[("band", "softmax"), "auroc_difference_high"]
-    assert len(pd.read_csv(target / "docs" / "cases.csv")["case"].unique()) == 15
+    assert (
+        table.loc[("band", "softmax"), "auroc_difference_low"] < table.loc[("band", "softmax"), "auroc_difference_high"]
+    )
+    assert len(pd.read_csv(target / "docs" / "cases.csv")["case"].unique()) == 12
     assert "front" in (target / "docs" / "agreement.csv").read_text()
 
 
