@@ -150,14 +150,10 @@ def write_bundle(target: Path, source: Path, dataset: SourceDataset) -> None:
 def train_parts(target: Path, count: int, iterations: int, seed: int) -> list[Path]:
     """Trains a D without each part, and one on all cases; gives the files of the former."""
     configs = [target / "configs" / name for name in TRAINING]
-    weights = []
-    for part in [*range(count), None]:
-        folder = target / "models" if part is None else target / "output" / f"part{part}"
-        places = {"ckpt_dir": folder, "output_dir": target / "output" / ("all" if part is None else f"part{part}")}
-        chosen = {} if part is None else {"leave_out": part}
-        run_bundle(configs, iterations=iterations, seed=seed, **places, **chosen)
-        weights += [] if part is None else [folder / "model_confidence.pt"]
-    return weights
+    for part in range(count):
+        run_bundle(configs, iterations=iterations, seed=seed, leave_out=part)
+    run_bundle(configs, iterations=iterations, seed=seed)
+    return [target / "output" / f"part{part}" / "model_confidence.pt" for part in range(count)]
 
 
 def calibrate_evidence(evidence: Sequence[CaseEvidence], level: float) -> DiceCalibration:

@@ -10,7 +10,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import psutil
+from monai.utils import optional_import
 
 __all__ = ["check_memory", "needed_gb", "stored_shape"]
 
@@ -28,7 +28,8 @@ def check_memory(cases: Sequence[Mapping[str, Any]]) -> None:
         ValueError: it does not fit into the memory that is free.
     """
     need, largest = max((needed_gb(stored_shape(case["probabilities"])), str(case["probabilities"])) for case in cases)
-    free = psutil.virtual_memory().available / 1e9
+    psutil, known = optional_import("psutil")
+    free = psutil.virtual_memory().available / 1e9 if known else math.inf
     if need > free:
         raise ValueError(
             f"{largest} needs about {need:.1f} GB of memory, {free:.1f} GB are free: use a larger machine, or crop the "

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.probability_cases import FoldFile
-from dam_components.planning.planned_bundle import config_text
+from dam_components.planning.config_text import config_text
 
 __all__ = ["case_parts", "put_stored_cases", "put_stored_inference"]
 
