@@ -37,7 +37,9 @@ def shipped_confidence(bundle: Path = SHIPPED) -> Any:
     return confidence_of(parser, bundle / "models" / "model_confidence.pt")
 
 
-def gather(model: Path, images: str, labels: str, folder: Path, temperature: float, shipped: bool) -> list[CaseEvidence]:
+def gather(
+    model: Path, images: str, labels: str, folder: Path, temperature: float, shipped: bool
+) -> list[CaseEvidence]:
     """Evidence of every held-out case."""
     parser = read_training(model)
     read, stored = case_reader(parser), find_probabilities(folder, in_sample=True)

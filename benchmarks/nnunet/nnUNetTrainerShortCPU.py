@@ -1,19 +1,17 @@
-"""nnU-Net's own trainer with a short schedule, and with bfloat16 autocast on the CPU, where nnU-Net itself stays in float32."""
+"""nnU-Net's own trainer with a short schedule, and bfloat16 autocast on the CPU, where nnU-Net stays in float32."""
 
 import os
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 
 class nnUNetTrainerShortCPU(nnUNetTrainer):
-    """Epochs, iterations and batch come from the environment; loss, augmentation, optimizer and network are nnU-Net's."""
+    """Epochs and iterations come from the environment. Network, loss and the rest of the augmentation are nnU-Net's."""
 
-    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cpu")):
-        if "DAM_BATCH" in os.environ:
-            plans["configurations"][configuration]["batch_size"] = int(os.environ["DAM_BATCH"])
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def __init__(self, plans, configuration, fold, dataset_json, device=None):
+        super().__init__(plans, configuration, fold, dataset_json, device or torch.device("cpu"))
         self.num_epochs = int(os.environ.get("DAM_EPOCHS", 10))
         self.num_iterations_per_epoch = int(os.environ.get("DAM_ITERATIONS", 50))
         self.num_val_iterations_per_epoch = 2
@@ -38,7 +36,7 @@ class nnUNetTrainerShortCPU(nnUNetTrainer):
         super().initialize()
         torch.set_num_threads(1)
         self.network.to(memory_format=torch.channels_last_3d)
-        if self.device.type == "cpu" and os.environ.get("DAM_BFLOAT16", "1") == "1":
+        if self.device.type == "cpu":
             forward = self.network.forward
 
             def in_bfloat16(x):

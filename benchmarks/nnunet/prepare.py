@@ -1,4 +1,4 @@
-"""nnU-Net's dataset of the hippocampus, with the shipped model's test cases left out entirely and 3 folds on the rest."""
+"""nnU-Net's dataset of the hippocampus, without the shipped model's test cases, and 3 folds of the rest."""
 
 from __future__ import annotations
 

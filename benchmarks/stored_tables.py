@@ -1,0 +1,74 @@
+"""The page of D behind other models, from the files that ``dam confidence fit`` and ``stored_confidence`` have written.
+
+``python -m benchmarks.stored_tables --folder docs/results/confidence_nnunet``
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from dam_components.atomic_files import write_whole
+from dam_components.confidence.evidence_table import markdown_table
+
+RIVALS = ("softmax", "entropy", "temperature", "untrained", "shipped D")
+
+
+def lead(row: pd.Series, measure: str) -> str:
+    """D's lead over the row's score with its interval."""
+    value, low, high = (float(row[f"{measure}_difference{end}"]) for end in ("", "_low", "_high"))
+    return f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def band_table(table: pd.DataFrame, region: str = "band") -> pd.DataFrame:
+    """AUROC, AUPR and ECE of each score in the region, and D's lead."""
+    rows = []
+    for _, row in table[table["region"] == region].iterrows():
+        shown = {"score": row["score"], "AUROC": row["auroc"], "AUPR": row["aupr"], "ECE": row["ece"]}
+        for measure in ("auroc", "aupr"):
+            shown[f"{measure.upper()}, D minus it"] = "" if row["score"] == "D" else lead(row, measure)
+        rows.append(shown)
+    return pd.DataFrame(rows)
+
+
+def page(folder: str) -> None:
+    """Writes README.md: a section for each model, from its ``confidence.csv``, then the held-out cases.
+
+    Args:
+        folder: with a folder for each model.
+    """
+    root = Path(folder)
+    notes = json.loads((root / "notes.json").read_text(encoding="utf-8"))
+    parts = ["# D behind other models", notes["start"]]
+    for name, title in notes["models"].items():
+        table = pd.read_csv(root / name / "confidence.csv")
+        report = (root / name / "confidence.md").read_text(encoding="utf-8")
+        verdict = report.split("\n\n")[1]
+        facts = next(part for part in report.split("\n\n") if part.startswith("- command"))
+        parts += [f"## {title}", facts, verdict]
+        parts += ["Near the structures:", markdown_table(band_table(table))]
+        parts += ["Over the whole volume:", markdown_table(band_table(table, "volume"))]
+        dice = pd.read_csv(root / name / "agreement.csv")
+        means = dice[dice["class"] == "mean"][["score", "n", "true_dice", "predicted_dice", "mean_absolute_error"]]
+        parts += ["Predicted mean Dice of a case:", markdown_table(means)]
+        held = root / name / "held_out.csv"
+        if held.is_file():
+            parts += [f"### {notes['held_out']}"]
+            for stood, rows in pd.read_csv(held).groupby("S"):
+                parts += [f"Behind {stood}, near the structures:", markdown_table(band_table(rows))]
+            told = pd.read_csv(root / name / "held_out_dice.csv")
+            means = told[told["class"] == "mean"][
+                ["S", "score", "n", "true_dice", "predicted_dice", "mean_absolute_error"]
+            ]
+            parts += ["Predicted mean Dice of a held-out case:", markdown_table(means)]
+            if (root / name / "costs.md").is_file():
+                parts.append((root / name / "costs.md").read_text(encoding="utf-8").strip())
+    write_whole(root / "README.md", "\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    import fire
+
+    fire.Fire(page)
