@@ -79,8 +79,9 @@ def out_of_fold(
     folds = parser.get_parsed_content("folds") if section != "all" else {}
     dice: dict[str, list[float]] = {}
     for part in range(parts):
-        run_bundle(files, bundle_root=root, leave_out=part, epochs=epochs, seed=part, **entries)
         weights = target / "models" / f"part{part}" / "model.pt"
+        if not weights.is_file():
+            run_bundle(files, bundle_root=root, leave_out=part, epochs=epochs, seed=part, **entries)
         cases = [case for case in decathlon_split(data, section, parts=parts, **folds) if case["part"] == part]
         dice[f"fold_{part}"] = predict(parser, weights, cases, target / f"fold_{part}")
         if held_out:
