@@ -95,14 +95,16 @@ def test_apply_writes_what_inference_writes_and_leaves_the_segmentation_as_it_wa
         image = nibabel.load(tmp_path / "images" / f"new_{number}.nii.gz")
         np.testing.assert_allclose(seg.affine, image.affine)
     report = json.loads((tmp_path / "out" / "new_20" / "new_20_report.json").read_text())
-    assert report["calibrated"] and set(report["classes"]) == {"front", "back"}
+    assert report["calibrated"]
+    assert set(report["classes"]) == {"front", "back"}
 
 
 def test_the_bundle_that_fit_wrote_runs_by_itself(model, tmp_path):
     target, _ = model
     config = json.loads((target / "configs" / "inference.json").read_text())
     assert config["network"]["_target_"] == "dam_components.networks.StoredProbabilities"
-    assert config["weights"] == [] and config["spacing"] == [-1.0, -1.0, -1.0]
+    assert config["weights"] == []
+    assert config["spacing"] == [-1.0, -1.0, -1.0]
 
 
 WRONG = {

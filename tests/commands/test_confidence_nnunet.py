@@ -107,7 +107,8 @@ def test_three_commands_from_nnunets_folder_to_maps_of_new_images(folder):
         own = nibabel.load(folder / "maps" / "probabilities" / f"{name}.nii.gz")  # what nnU-Net itself segments
         np.testing.assert_array_equal(np.asarray(nibabel.load(found["seg"]).dataobj), np.asarray(own.dataobj))
         confidence = np.asarray(nibabel.load(found["confidence"]).dataobj)
-        assert confidence.shape == stored.shape[1:] and 0 <= confidence.min() <= confidence.max() <= 1
+        assert confidence.shape == stored.shape[1:]
+        assert 0 <= confidence.min() <= confidence.max() <= 1
         np.testing.assert_allclose(nibabel.load(found["confidence"]).affine, own.affine)
 
 
@@ -119,5 +120,6 @@ def test_training_without_npz_is_told_in_one_line(folder, tmp_path):
     words = ["--images", raw / "imagesTr", "--labels", raw / "labelsTr", "--probabilities", tmp_path / "results"]
     command = [sys.executable, "-m", "dam_components", "confidence", "fit", *words, "--output", tmp_path / "model"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode and done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert done.returncode
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "--val --npz" in done.stderr

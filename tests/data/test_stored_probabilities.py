@@ -57,7 +57,9 @@ def test_half_precision_is_told_and_its_largest_probability_is_exact(tmp_path, c
     file = write(tmp_path, "a.npz", exact.transpose(0, 3, 2, 1).astype(np.float16))
     with caplog.at_level(logging.WARNING):
         values = read_probabilities(file, SHAPE, 2)
-    assert len(caplog.records) == 1 and "float16" in caplog.text and "a.npz" in caplog.text
+    assert len(caplog.records) == 1
+    assert "float16" in caplog.text
+    assert "a.npz" in caplog.text
     np.testing.assert_allclose(values, exact, rtol=1e-3)
     assert values.dtype == np.float32
 
@@ -86,7 +88,8 @@ def test_what_is_wrong_is_told_in_one_line_with_the_file_and_a_remedy(tmp_path, 
     file = write(tmp_path, name, spoil(softmax()))
     with pytest.raises(ValueError) as error:
         read_probabilities(file, SHAPE, 3)
-    assert message in str(error.value) and str(file) in str(error.value)
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 
 
