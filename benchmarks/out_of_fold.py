@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.transforms import Invertd
 from tqdm import tqdm
 
@@ -39,7 +40,8 @@ def predict(parser: ConfigParser, weights: Path, cases: list[dict[str, Any]], fo
     for case in tqdm(cases, desc=folder.name, unit="case"):
         item = prepare({"image": case["image"], "label": case["label"]})
         with torch.no_grad():
-            item["pred"] = inferer(item["image"][None].as_tensor(), network)[0].softmax(0)
+            logits = inferer(item["image"][None].as_tensor(), network)[0]
+        item["pred"] = MetaTensor(logits.softmax(0), meta=item["image"].meta)  # Invertd passes plain tensors on
         item = back(item)
         p = np.asarray(item["pred"], np.float32).clip(1e-7, 1)
         p /= p.sum(0)

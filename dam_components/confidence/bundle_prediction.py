@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from tqdm import tqdm
 
@@ -52,7 +53,8 @@ def predict_with_bundle(bundle: str | os.PathLike, images: Mapping[str, Any], ou
         logits = found if isinstance(found, torch.Tensor) else found[0]
         if logits.shape[1] < 2:
             raise ValueError(f"{root} gives one channel, a sigmoid; D needs a probability of each class and background")
-        item["pred"] = logits[0].float().softmax(0).cpu()
+        probabilities = torch.as_tensor(logits[0]).float().softmax(0).cpu()
+        item["pred"] = MetaTensor(probabilities, meta=item["image"].meta)  # Invertd passes plain tensors on as they are
         with whole_file(output / f"{name}.npz") as temporary:
             np.savez_compressed(temporary, probabilities=_whole(back(item)["pred"]).transpose(0, 3, 2, 1))
     return output
