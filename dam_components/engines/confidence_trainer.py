@@ -76,9 +76,8 @@ class ConfidenceTrainer(SupervisedTrainer):
         amp: mixed precision: float16 with a scaler on CUDA, bfloat16 on CPU; ``amp_kwargs={"dtype": torch.bfloat16}``
             for bfloat16 on CUDA.
         compile: run S and D through ``torch.compile``.
-        epoch_length, non_blocking, prepare_batch, iteration_update, inferer, postprocessing, key_train_metric,
-            additional_metrics, metric_cmp_fn, train_handlers, event_names, event_to_attr, decollate, optim_set_to_none,
-            to_kwargs, amp_kwargs, compile_kwargs: as in ``monai.engines.SupervisedTrainer``.
+
+    All other arguments are those of ``monai.engines.SupervisedTrainer``.
 
     Raises:
         ValueError: if ``lambda_adv`` > 0 has no ``adversarial_loss``, or a number is out of its range.

@@ -15,8 +15,9 @@ class LargeCaseInferer(SlidingWindowInferer):
     """MONAI's ``SlidingWindowInferer``, with its bar over the windows of a case that has many.
 
     Args:
-        roi_size, sw_batch_size, overlap, mode and all others: as in ``SlidingWindowInferer``.
         bar_from: batches of windows from which there is a bar.
+
+    All other arguments are those of ``SlidingWindowInferer``.
 
     Example:
         >>> import torch

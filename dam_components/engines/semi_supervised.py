@@ -56,7 +56,8 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
         semi_start: epochs before the term begins: S and D have to know something first.
         ema_decay: of T, a step; 0 takes S itself.
         semi_seed: of the unlabelled batches.
-        args, kwargs: as :class:`ConfidenceTrainer`.
+
+    All other arguments are those of :class:`ConfidenceTrainer`.
 
     Raises:
         ValueError: if a number is out of its range, the loader is empty, S is not trained (``optimizer=None``) or a

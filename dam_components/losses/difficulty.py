@@ -53,9 +53,9 @@ class DifficultyAwareHybridLoss(HybridLoss):
         attention_floor: what every voxel gets whatever its M, see :func:`difficulty_attention`. The paper's is 0.
         normalize: scale F to mean 1. The paper does not.
         momentum: weight of the newest batch in the running Dice.
-        include_background, to_onehot_y, softmax, w_type, lambda_dice, lambda_ce, deep_supervision_weights, reduction:
-            as in :class:`HybridLoss`.
         floor: the old name of ``attention_floor``, until 0.3.0.
+
+    All other arguments are those of :class:`HybridLoss`.
 
     Raises:
         ValueError: if β or γ lies outside [0, 5] or ``attention_floor`` below 0; if the input has another number of

@@ -53,9 +53,7 @@ class FillOutsided(MapTransform):
 
     Shapes: P̂ ``(C, ...)``, M ``(1, ...)``.
 
-    Args:
-        keys: P̂, and M after it.
-        allow_missing_keys: pass data without them on.
+    Its arguments are those of ``MapTransform``; the keys are P̂, and M after it.
 
     Example:
         >>> data = {"pred": torch.tensor([[0.0, 0.3], [0.0, 0.7]]), "confidence": torch.tensor([[0.0, 0.8]])}
