@@ -11,7 +11,7 @@ from typing import Any
 
 from dam_components.data.finding import Finding
 
-__all__ = ["CaseFiles", "SourceDataset", "case_stem", "folder_pair", "read_dataset"]
+__all__ = ["CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "read_dataset"]
 
 SUFFIXES = (".nii.gz", ".nii", ".img", ".mhd", ".mha", ".nrrd")  # in capitals too
 COMPANIONS = (
@@ -122,6 +122,18 @@ def case_stem(path: Path) -> str:
         ('case.1', 'case.1')
     """
     return next((path.name[: -len(s)] for s in SUFFIXES if path.name.lower().endswith(s)), path.name)
+
+
+def case_name(path: str | os.PathLike) -> str:
+    """A case's name from one of its files, the same in every output: without the suffix and nnU-Net's channel.
+
+    Example:
+        >>> [case_name(name) for name in ("a/c0_0000.nii.gz", "a/c0.NII.GZ", "dicom/1.2.840.1")]
+        ['c0', 'c0', '1.2.840.1']
+    """
+    stem = case_stem(Path(path))
+    named = nnunet_channel(stem)
+    return named[0] if named else stem
 
 
 def nnunet_channel(stem: str) -> tuple[str, int] | None:

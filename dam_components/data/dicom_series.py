@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def check_dicom_series(folder: Path) -> None:
         BadFile: several series, a slice that is missing, doubled, of another size or tilted, or without a place.
     """
     headers = read_headers(folder)
+    for file, _ in headers:
+        _check_pixels(file)
     series = {header.get("SeriesInstanceUID") for _, header in headers}
     if len(series) > 1:
         raise BadFile(folder, f"holds {len(series)} DICOM series", "give each a folder of its own")
@@ -75,6 +78,24 @@ def check_dicom_series(folder: Path) -> None:
         if len({str(header.get(name)) for _, header in headers}) > 1:
             raise BadFile(folder, f"holds slices of several {what}", "take the odd ones out (localisers, for example)")
     _check_positions(folder, headers)
+
+
+def _check_pixels(file: Path) -> None:
+    """ITK fills a slice that was cut short with zeros. Compressed slices are left to their decoder."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(file)
+            held = len(header.PixelData)
+            packed = header.file_meta.TransferSyntaxUID.is_compressed
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadFile(file, f"cannot be read ({reason})", "it is damaged: fetch it again") from None
+    claimed = int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8
+    claimed *= int(header.get("SamplesPerPixel") or 1) * int(header.get("NumberOfFrames") or 1)
+    if not packed and held < claimed:
+        what = f"cannot be read: it holds {held} bytes of pixels, its header claims {claimed}"
+        raise BadFile(file, what, "it is cut short: fetch it again")
 
 
 def _check_positions(folder: Path, headers: list[tuple[Path, Any]]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from dam_components.atomic_files import write_whole
+from dam_components.data.dataset_layouts import case_name
 from dam_components.data.decathlon_list import read_decathlon_list
 
 __all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
@@ -235,8 +236,7 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
 
 def _case_name(entry: dict[str, Any]) -> str:
     images = _as_list(entry["image"])
-    name = Path(images[0] if len(images) == 1 else entry["label"]).name
-    return name.removesuffix(".gz").removesuffix(".nii")
+    return case_name(images[0] if len(images) == 1 else entry["label"])
 
 
 def _as_list(value: str | list[str]) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.data import FolderLayout
 from monai.utils import ensure_tuple
+
+from dam_components.data.dataset_layouts import case_name
 
 __all__ = ["OUTPUTS", "cases_to_do", "check_shard", "is_finished"]
 
@@ -71,10 +72,9 @@ def is_finished(case: dict[str, Any], output_dir: str | os.PathLike, outputs: Se
 
 
 def output_file(case: dict[str, Any], output_dir: str | os.PathLike, ending: str) -> Path:
-    """Where ``SaveImaged`` puts a file of a case; the first of several images gives the name."""
-    postfix, extension = ending.split(".", 1)
-    layout = FolderLayout(str(output_dir), postfix, f".{extension}", parent=True)
-    return Path(layout.filename(str(ensure_tuple(case["image"])[0])))
+    """Where a file of a case goes, ``<case>/<case>_<ending>``; the first of several images gives the name."""
+    name = case_name(ensure_tuple(case["image"])[0])
+    return Path(output_dir, name, f"{name}_{ending}")
 
 
 def check_shard(shard: int | str | None, shards: int | str) -> tuple[int, int]:

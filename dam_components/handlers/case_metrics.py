@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
+from dam_components.data.dataset_layouts import case_name
 from dam_components.data.image_files import volume_loader
 from dam_components.distributed import gather_from_ranks
 from dam_components.metrics import apex_is_first, axial_axis, case_metrics, write_cases_csv
@@ -83,7 +84,7 @@ class CaseMetrics:
                 classes=self.label_names,
                 **cut,
             )
-            name = os.path.basename(file).removesuffix(".gz").removesuffix(".nii")
+            name = case_name(file)
             self.cases[str(file)] = [{"case": name, **row} for row in rows]
 
     def write(self, engine: Engine) -> None:

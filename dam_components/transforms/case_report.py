@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import FolderLayout, MetaTensor
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dam_components import __version__
+from dam_components.data.dataset_layouts import case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.predicted_class import predict_class
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
@@ -245,5 +246,7 @@ def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, ex
     source = getattr(image, "meta", {}).get("filename_or_obj")
     if source is None:
         raise ValueError("the image names no file, so its case has no name: set output_dir to null")
-    layout = FolderLayout(str(output_dir), postfix, extension, parent=True, makedirs=True)
-    return Path(layout.filename(str(source))), str(source)
+    name = case_name(str(source))
+    folder = Path(str(output_dir), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}_{postfix}{extension}", str(source)

@@ -1,18 +1,46 @@
-"""Writing NIfTI files that are either whole or not there."""
+"""Writing NIfTI files that are whole or not there, on their image's axes, under their case's name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from monai.data import NibabelWriter
 
 from dam_components.atomic_files import whole_file
+from dam_components.data.dataset_layouts import case_name
 
-__all__ = ["WholeFileWriter"]
+__all__ = ["WholeFileWriter", "named_by_case"]
+
+
+def named_by_case(meta: Mapping[str, Any], saver: Any) -> dict[str, Any]:
+    """The ``output_name_formatter`` of ``SaveImaged`` that gives every output of a case its one name.
+
+    Example:
+        >>> named_by_case({"filename_or_obj": "a/c0_0000.NII.GZ"}, None)
+        {'subject': 'c0.nii.gz', 'idx': None}
+    """
+    return {"subject": f"{case_name(str(meta['filename_or_obj']))}.nii.gz", "idx": None}
 
 
 class WholeFileWriter(NibabelWriter):
-    """MONAI's NIfTI writer for ``SaveImaged(writer=...)``: writes to a temporary name, then renames."""
+    """MONAI's NIfTI writer for ``SaveImaged(writer=...)``: writes to a temporary name, then renames.
+
+    A volume of a single slice keeps its third axis, and the file says millimetres.
+    """
+
+    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+        """The channel goes last, and goes away where there is one."""
+        super().set_data_array(data_array, channel_dim, **{**kwargs, "squeeze_end_dims": False})
+        if self.data_obj is not None and self.data_obj.shape[-1] == 1:
+            self.data_obj = self.data_obj[..., 0]
+
+    @classmethod
+    def create_backend_obj(cls, *args: Any, **kwargs: Any) -> Any:
+        """The NIfTI image, with its unit."""
+        image = super().create_backend_obj(*args, **kwargs)
+        image.header.set_xyzt_units("mm")
+        return image
 
     def write(self, filename: Any, verbose: bool = True, **kwargs: Any) -> None:
         """Writes the volume under a temporary name and renames it."""

@@ -9,6 +9,8 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SaveImage
 
+from dam_components.transforms.save import named_by_case
+
 __all__ = ["SaveMapd"]
 
 
@@ -53,6 +55,7 @@ class SaveMapd(MapTransform):
         if len(self.keys) != 1:
             raise ValueError(f"keys must name the map, one key, got {list(self.keys)}")
         self.result_key = f"{self.keys[0]}_map" if result_key is None else result_key
+        options = {"output_name_formatter": named_by_case, **options}
         self.save = SaveImage(
             output_dir=output_dir, output_postfix=output_postfix, savepath_in_metadict=True, **options
         )

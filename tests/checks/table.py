@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = ("losses", "image_files", "labels", "layouts")
+PLACES = ("losses", "image_files", "dicom", "labels", "layouts")
 
 
 @dataclass(frozen=True)

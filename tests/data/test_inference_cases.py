@@ -60,7 +60,7 @@ def test_an_index_without_cases_leaves_the_images_beside_it(tmp_path):
 
 
 def test_no_images_and_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no image \(.nii.gz, .*nrrd\) and no dataset"):
+    with pytest.raises(FileNotFoundError, match=r"holds no image \(.nii.gz, .*nrrd\), no DICOM series"):
         list_inference_cases(tmp_path)
     with pytest.raises(
         FileNotFoundError, match="there is no folder .*absent; name the images' folder with --dataset_dir"
