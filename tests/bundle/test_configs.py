@@ -97,7 +97,7 @@ def test_evaluation_and_inference_make_the_same_of_the_networks_output():
     evaluation = ConfigParser.load_config_files([str(CONFIGS / name) for name in ("train.json", "evaluate.json")])
     inference = json.loads((CONFIGS / "inference.json").read_text())["postprocessing"]["transforms"]
     served = ("_desc_", "device", "inferer", "transform", "to_tensor")  # where things stand, and what a server asks
-    own = {"CaseReportd", "ReviewPictured", "SaveImaged", "SaveMapd", "WriteReportd"}
+    own = {"CaseReportd", "ReviewPictured", "SaveDicomd", "SaveImaged", "SaveMapd", "WriteReportd"}
     judged, written = (
         [{k: v for k, v in step.items() if k not in served} for step in steps]
         for steps in (evaluation["validate"]["map_transforms"] + evaluation["validate"]["class_transforms"], inference)
