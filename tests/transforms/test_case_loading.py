@@ -144,7 +144,7 @@ def test_a_tensor_from_no_file_is_called_the_case():
 
 
 def test_a_format_of_itk_without_itk_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic_files, "optional_import", lambda *arguments, **options: (None, False))
+    monkeypatch.setattr(atomic_files.importlib.util, "find_spec", lambda name: None)
     (tmp_path / "scan.mha").write_bytes(b"ObjectType = Image")
     with pytest.raises(ValueError, match=r"scan.mha is a .mha file, .*pip install itk-io"):
         LoadCased("image")({"image": str(tmp_path / "scan.mha")})
