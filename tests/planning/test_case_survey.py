@@ -209,7 +209,7 @@ def test_two_dicom_series_in_one_folder_are_refused(tmp_path, arrays, case):
 
 @pytest.mark.parametrize(("name", "what"), [("a.mhd", "is a .mhd file"), ("series", "is a DICOM series")])
 def test_itk_is_named_where_it_is_needed_and_missing(tmp_path, case, monkeypatch, name, what):
-    monkeypatch.setattr(atomic_files, "optional_import", lambda *_, **__: (None, False))
+    monkeypatch.setattr(atomic_files.importlib.util, "find_spec", lambda name: None)
     (tmp_path / "series").mkdir()
     _, findings = survey(CaseFiles("a", (tmp_path / name,), case.label))
     assert findings == [f"error: {tmp_path / name} {what}, which MONAI reads with ITK: pip install itk-io"]
