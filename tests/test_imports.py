@@ -16,6 +16,7 @@ ROOTS = {
     "interrupts",
     "moved_names",
     "options",
+    "precision",
     "predicted_class",
     "probabilities",
 }

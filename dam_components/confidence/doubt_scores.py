@@ -29,10 +29,10 @@ class Segmenter:
     Args:
         network: S, with its weights.
         inferer: how it runs over a volume.
-        amp: mixed precision.
+        amp: mixed precision; ``"auto"`` where it is fast.
     """
 
-    def __init__(self, network: nn.Module, inferer: Inferer, amp: bool = False) -> None:
+    def __init__(self, network: nn.Module, inferer: Inferer, amp: bool | str = False) -> None:
         self.network = network.eval()
         self.inferer = inferer
         self.amp = amp
@@ -40,7 +40,7 @@ class Segmenter:
     @torch.no_grad()
     def __call__(self, image: torch.Tensor, network: nn.Module | None = None) -> torch.Tensor:
         """Logits of S, or of another network run in the same way."""
-        with torch.autocast(image.device.type, enabled=self.amp):
+        with torch.autocast(image.device.type, enabled=choose_amp(self.amp, image.device)):
             return self.inferer(image, self.network if network is None else network.eval()).float()
 
 

@@ -116,7 +116,7 @@ def load_models(parser: ConfigParser) -> tuple[Segmenter, Confidence, torch.devi
     segmenter = Segmenter(
         parser.get_parsed_content("network"),
         parser.get_parsed_content("validate#inferer"),
-        bool(parser.get_parsed_content("amp")),
+        parser.get_parsed_content("amp"),
     )
     return segmenter, confidence_map(parser), torch.device(parser.get_parsed_content("device"))
 

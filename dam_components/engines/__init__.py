@@ -1,5 +1,6 @@
 """The trainers of S and D, and the evaluator that goes on after a case that fails."""
 
+from dam_components.engines.autocast_inferer import AutocastInferer
 from dam_components.engines.case_evaluator import CaseEvaluator
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceKeys, ConfidenceTrainer
 from dam_components.engines.large_case import LargeCaseInferer
@@ -7,6 +8,7 @@ from dam_components.engines.semi_supervised import SemiSupervisedConfidenceTrain
 from dam_components.moved_names import moved_names
 
 __all__ = [
+    "AutocastInferer",
     "CaseEvaluator",
     "ConfidenceEvents",
     "ConfidenceKeys",

@@ -74,7 +74,7 @@ class ConfidenceTrainer(SupervisedTrainer):
             points at random voxels.
         clip_grad_norm: largest gradient norm, for each of the two networks; ``None`` does not clip.
         amp: mixed precision: float16 with a scaler on CUDA, bfloat16 on CPU; ``amp_kwargs={"dtype": torch.bfloat16}``
-            for bfloat16 on CUDA.
+            for bfloat16 on CUDA. ``"auto"`` where it is fast, see :func:`~dam_components.precision.choose_amp`.
         compile: run S and D through ``torch.compile``.
 
     All other arguments are those of ``monai.engines.SupervisedTrainer``.
@@ -111,7 +111,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         additional_metrics: dict[str, Metric] | None = None,
         metric_cmp_fn: Callable = default_metric_cmp_fn,
         train_handlers: Sequence | None = None,
-        amp: bool = False,
+        amp: bool | str = False,
         event_names: list | None = None,
         event_to_attr: dict | None = None,
         decollate: bool = True,

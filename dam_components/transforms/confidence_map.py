@@ -30,7 +30,7 @@ class ConfidenceMapd(MapTransform):
         output_key: where M goes.
         inferer: how D runs; ``None`` runs it over the whole volume at once.
         device: where D runs; ``None``: where P̂ is.
-        amp: D's convolutions in mixed precision, as S's are where S runs so.
+        amp: D's convolutions in mixed precision, as S's are where S runs so; ``"auto"`` where it is fast.
         allow_missing_keys: pass data without probabilities on untouched.
 
     Raises:
@@ -53,7 +53,7 @@ class ConfidenceMapd(MapTransform):
         output_key: str = "confidence",
         inferer: Inferer | None = None,
         device: str | torch.device | None = None,
-        amp: bool = False,
+        amp: bool | str = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -88,7 +88,7 @@ class ConfidenceMapd(MapTransform):
         p = p.to(torch.promote_types(p.dtype, torch.float32))  # D's own precision is amp's
         device = p.device if self.device is None else torch.device(self.device)
         network = self.network.to(device).eval()
-        with torch.autocast(device.type, enabled=self.amp):
+        with torch.autocast(device.type, enabled=choose_amp(self.amp, device)):
             map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
         if not torch.isfinite(map_).all():
             raise ValueError("D's confidence map holds NaN: D's weights are damaged; train it or fetch them again")
