@@ -15,7 +15,7 @@ ASKED = {"auto": "auto", "true": True, "false": False}
 def choose_amp(amp: bool | str, device: str | torch.device) -> bool:
     """Whether networks run in mixed precision: float16 on CUDA, bfloat16 on a CPU.
 
-    Without instructions for bfloat16, a CPU computes in it about fifteen times slower than in float32. It then stays
+    Without instructions for bfloat16, a CPU is many times slower in it than in float32. It then stays
     with float32; if mixed precision was asked for, one warning says so.
 
     Args:

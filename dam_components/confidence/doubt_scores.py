@@ -10,6 +10,7 @@ from monai.inferers import Inferer
 from torch import nn
 
 from dam_components.metrics import entropy_doubt, softmax_doubt, temperature_doubt
+from dam_components.precision import choose_amp
 from dam_components.predicted_class import predict_class
 
 __all__ = ["SCORES", "Confidence", "Doubt", "Segmentation", "Segmenter", "make_scores"]

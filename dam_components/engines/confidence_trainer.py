@@ -21,6 +21,8 @@ from monai.utils.enums import CommonKeys
 from torch import nn
 from torch.optim import Optimizer
 
+from dam_components.precision import choose_amp
+
 __all__ = ["ConfidenceEvents", "ConfidenceKeys", "ConfidenceTrainer"]
 
 
@@ -152,6 +154,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.loss_takes_confidence = (
             "confidence" in inspect.signature(getattr(loss_function, "forward", loss_function)).parameters
         )
+        amp = choose_amp(amp, device)
         super().__init__(
             device=device,
             max_epochs=max_epochs,

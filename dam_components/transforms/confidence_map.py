@@ -10,6 +10,7 @@ from monai.inferers import Inferer, SimpleInferer
 from monai.transforms import MapTransform
 from torch import nn
 
+from dam_components.precision import choose_amp
 from dam_components.probabilities import check_probabilities
 
 __all__ = ["ConfidenceMapd"]

@@ -1,0 +1,88 @@
+"""Mixed precision is on where it is fast: the machine is asked, and the same answer holds everywhere."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from monai.inferers import SimpleInferer, SlidingWindowInferer
+
+from dam_components import precision
+from dam_components.engines import AutocastInferer
+from dam_components.precision import choose_amp
+from dam_components.transforms import ConfidenceMapd
+
+
+@pytest.fixture(params=[True, False], ids=["bfloat16", "none"])
+def fast(request, monkeypatch):
+    precision._warn_once.cache_clear()
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_cpu_decides_by_its_instructions(device, fast):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose_amp("auto", device) is fast
+        assert choose_amp("Auto", device) is fast
+        assert choose_amp(False, device) is choose_amp("False", device) is False
+
+
+def test_one_warning_where_it_would_be_slow(fast):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert [choose_amp(True, "cpu"), choose_amp("true", "cpu"), choose_amp(True, "cpu")] == [fast] * 3
+    assert (
+        [str(warning.message)[:42] for warning in caught] == []
+        if fast
+        else ["amp: this CPU has no fast bfloat16, so the"]
+    )
+
+
+def test_other_devices():
+    assert choose_amp("auto", "cuda:1") and choose_amp(True, "cuda") and not choose_amp(False, "cuda")
+    assert not choose_amp("auto", "meta") and choose_amp(True, "meta")
+    with pytest.raises(ValueError, match="amp must be True, False or \"auto\", got 'yes'"):
+        choose_amp("yes", "cpu")
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "SSE41"])
+def test_onednn_is_asked(isa):
+    script = "from dam_components.precision import cpu_has_bfloat16; print(cpu_has_bfloat16())"
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, encoding="utf-8")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+class Seen(torch.nn.Conv3d):
+    """A layer that keeps the precision of what it computes."""
+
+    def forward(self, x):
+        y = super().forward(x)
+        self.kind = y.dtype
+        return y
+
+
+@pytest.mark.parametrize("inner", [SimpleInferer(), SlidingWindowInferer((4, 4, 4), sw_batch_size=2)])
+def test_inference_runs_in_the_precision_of_training(inner, fast, build):
+    for amp, kind in ((True, fast), ("auto", fast), (False, False)):
+        network, trained = Seen(1, 2, 1), Seen(1, 2, 1)
+        assert AutocastInferer(inner, amp)(torch.rand(1, 1, 8, 8, 8), network).dtype == torch.float32
+        build(batches=1, network=trained, amp=amp).run()
+        assert network.kind == trained.kind == (torch.bfloat16 if kind else torch.float32)
+
+
+def test_d_too(fast):
+    network = Seen(3, 1, 1)
+    data = {"pred": torch.rand(2, 4, 4, 4).softmax(0), "image": torch.rand(1, 4, 4, 4)}
+    for inferer, amp in ((AutocastInferer(SimpleInferer(), "auto"), False), (None, "auto")):
+        assert ConfidenceMapd("pred", network, inferer=inferer, amp=amp)(data)["confidence"].dtype == torch.float32
+        assert network.kind == (torch.bfloat16 if fast else torch.float32)
+
+
+def test_what_is_no_tensor_passes():
+    both = AutocastInferer(SimpleInferer(), False)(torch.zeros(1, 1, 2), lambda x: [x, x.half()])
+    assert [x.dtype for x in both] == [torch.float32, torch.float16]
