@@ -13,6 +13,7 @@ def report(case, mean=0.9, review=False, reasons=(), structure="gland", **values
     return {
         "case": case,
         "review": review,
+        "calibrated": review,
         "predicted_mean_dice": mean,
         "reasons": list(reasons),
         "classes": {structure: row},
@@ -39,7 +40,11 @@ class Read(HTMLParser):
 
 def test_the_cases_in_their_order_with_numbers_and_reasons(tmp_path):
     page = Read(review_page(tmp_path, [report("b", 0.61, True, ["small"]), report("a", 0.9)]))
-    assert page.headings == ["2 cases, 1 to look at", "b, predicted mean Dice 0.61", "a, predicted mean Dice 0.90"]
+    assert page.headings == [
+        "2 cases, 1 to look at",
+        "b, predicted mean Dice 0.61",
+        "a, predicted mean Dice 0.90, not calibrated",
+    ]
     assert page.cells == ["gland", "40.00", "0.61", "0.70 to 0.95", "gland", "40.00", "0.90", "0.70 to 0.95"]
     assert "small" in page.texts
     assert not page.images

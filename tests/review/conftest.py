@@ -58,11 +58,11 @@ def make_case(folder, images, case, seed, pictured=False):
 
 
 def make_results(folder, count, subjects=8):
-    """A folder of ``count`` cases of a few subjects, with the subjects' pictures."""
+    """A folder of ``count`` cases; the pictures are those of the first few."""
     pictures = []
     for index in range(count):
         case = f"pelvis_{index:03d}"
-        make_case(folder, folder.parent / "images", case, index % subjects, pictured=index < subjects)
+        make_case(folder, folder.parent / "images", case, index, pictured=index < subjects)
         picture = folder / case / f"{case}_review.png"
         if index < subjects:
             pictures.append(picture)

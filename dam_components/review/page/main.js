@@ -55,16 +55,21 @@ async function open(item) {
   history.replaceState(null, "", `#${encodeURIComponent(item.case)}`);
   fillFacts(item, state.colours, { name: at("name"), reasons: at("reasons"), structures: at("structures") });
   form.show(item, describeVerdict(item, state.verdicts.get(item.case)));
-  const [places, ...parts] = await Promise.allSettled([
-    server.places(item.case, signal), ...["image", "segmentation", "doubt"].map((what) => server.volume(item.case, what, signal)),
-  ]);
+  const parts = ["image", "segmentation", "doubt"].map((what) => server.volume(item.case, what, signal));
+  const searched = server.places(item.case, signal).catch((error) => complain(error));
+  const [image, segmentation, doubt] = (await Promise.allSettled(parts)).map(({ reason, value }) => {
+    if (reason) complain(reason);
+    return value;
+  });
   if (signal.aborted) return;
-  for (const failed of [...parts, places].filter((part) => part.status === "rejected")) complain(failed.reason);
-  const [image, segmentation, doubt] = parts.map((part) => part.value);
   await show(signal, { image, segmentation, doubt });
+  const places = await searched;
   if (signal.aborted) return;
-  state.places = places.value ?? [];
-  goTo(0);
+  state.places = places ?? [];
+  if (state.places.length) goTo(0);
+  else viewer.draw();
+  await viewer.onScreen();
+  if (signal.aborted) return;
   document.body.dataset.shown = item.case;
 }
 
@@ -103,6 +108,14 @@ function download() {
   URL.revokeObjectURL(link.href);
 }
 
+// A key moves the crosshair by a voxel, with Shift the other way.
+function slicing(key, step, to, from) {
+  return {
+    [key]: { text: `slice towards the ${to}`, run: () => viewer.moveBy(step) },
+    [key.toUpperCase()]: { text: `slice towards the ${from}`, run: () => viewer.moveBy(step.map((voxels) => -voxels)) },
+  };
+}
+
 const keys = {
   ".": { text: "next case", run: () => step(1) },
   ",": { text: "case before", run: () => step(-1) },
@@ -111,6 +124,9 @@ const keys = {
   j: { text: "least trusted place", run: () => goTo(0) },
   d: { text: "next doubtful place", run: () => goTo(state.place + 1) },
   D: { text: "doubtful place before", run: () => goTo(state.place - 1) },
+  ...slicing("x", [1, 0, 0], "right", "left"),
+  ...slicing("y", [0, 1, 0], "front", "back"),
+  ...slicing("z", [0, 0, 1], "head", "foot"),
   "+": { text: "more doubt shown", run: () => setDoubt(0.1) },
   "-": { text: "less doubt shown", run: () => setDoubt(-0.1) },
   o: { text: "outlines on or off", run: () => at("outlines").click() },
@@ -145,8 +161,7 @@ async function start() {
   filter();
   at("list").focus();
   const named = decodeURIComponent(location.hash.slice(1));
-  const index = cases.findIndex((item) => item.case === named);
-  if (index >= 0) list.choose(index);
+  list.choose(Math.max(0, cases.findIndex((item) => item.case === named)));
   await viewer.ready;
   document.body.dataset.ready = "true";
 }

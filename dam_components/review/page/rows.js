@@ -53,7 +53,8 @@ export function fillRow(row, item, verdict) {
 }
 
 export function fillFacts(item, colours, { name, reasons, structures }) {
-  name.textContent = `${item.case}, predicted mean Dice ${number(item.predicted_mean_dice)}`;
+  const calibrated = item.calibrated ? "" : ", not calibrated";
+  name.textContent = `${item.case}, predicted mean Dice ${number(item.predicted_mean_dice)}${calibrated}`;
   reasons.replaceChildren(...item.reasons.map((reason) => element("li", reason)));
   structures.replaceChildren(...Object.entries(item.classes).map(([structure, values], index) => {
     const row = element("tr");
