@@ -65,7 +65,9 @@ def draw_review(
 
     zone = structure_zone(torch.from_numpy(np.ascontiguousarray(prediction > 0)), spacing.tolist(), band_mm).numpy()
     crop = _crop(zone, spacing, margin_mm) if zone.any() else (slice(None), slice(None))
-    score = (1 - confidence) * (zone if zone.any() else 1)
+    score = 1 - confidence
+    if zone.any():
+        score *= zone
     depth = int(np.ptp(np.flatnonzero(score.any((0, 1))))) + 1 if score.any() else image.shape[-1]
     slices = most_telling_slices(score, min(count, image.shape[-1]), apart=max(1, depth // (2 * count)))
     size = image.shape[-1]

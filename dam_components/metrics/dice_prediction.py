@@ -6,7 +6,7 @@ import torch
 
 from dam_components.predicted_class import predict_class
 
-CHUNK = 2**18  # voxels at a time in float64, so that a large volume takes no gigabytes
+CHUNK = 2**20  # numbers at a time in float64, so that a large volume takes no gigabytes
 
 
 def predicted_dice(
@@ -61,14 +61,16 @@ def predicted_dice(
     expected = (probabilities.shape[0], 1, *probabilities.shape[2:])
     if tuple(confidence.shape) != expected:
         raise ValueError(f"confidence must have shape {expected}, got {tuple(confidence.shape)}.")
-    if not ((confidence >= 0) & (confidence <= 1)).all():
+    lowest, highest = confidence.aminmax()
+    if not (lowest >= 0 and highest <= 1):
         raise ValueError("confidence must be in [0, 1], got values outside or nan: apply the sigmoid to D's logits.")
 
+    voxels = max(1, CHUNK // probabilities.shape[1])
     sums: list[torch.Tensor] = [
         _sums(prob.double(), right.double())
         for prob, right in zip(
-            probabilities.detach().flatten(2).split(CHUNK, 2),
-            confidence.detach().flatten(2).split(CHUNK, 2),
+            probabilities.detach().flatten(2).split(voxels, 2),
+            confidence.detach().flatten(2).split(voxels, 2),
             strict=True,
         )
     ]

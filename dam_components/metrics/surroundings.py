@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import max_pool1d
 
 from dam_components.metrics.volume import check_spacing
 
@@ -45,10 +44,11 @@ def structure_zone(mask: torch.Tensor, spacing_mm: Sequence[float], width_mm: fl
         if not len(where):
             return zone
         near.append(slice(max(0, int(where[0]) - r), int(where[-1]) + 1 + r))
-    box = mask[tuple(near)].float()
+    box = zone[tuple(near)]  # a view: what is written here is written there
+    box |= mask[tuple(near)].bool()
     for axis, r in enumerate(reach):
-        lines = box.moveaxis(axis, -1)
-        wide = max_pool1d(lines.reshape(-1, 1, lines.shape[-1]), 2 * r + 1, stride=1, padding=r)
-        box = wide.reshape(lines.shape).moveaxis(-1, axis)
-    zone[tuple(near)] = box > 0
+        before, length = box.clone(), box.shape[axis]
+        for step in range(1, min(r, length - 1) + 1):
+            box.narrow(axis, step, length - step).logical_or_(before.narrow(axis, 0, length - step))
+            box.narrow(axis, 0, length - step).logical_or_(before.narrow(axis, step, length - step))
     return zone

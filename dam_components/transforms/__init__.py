@@ -9,7 +9,9 @@ from dam_components.transforms.nonzero_box import CropNonzerod, FillOutsided
 from dam_components.transforms.review_picture import ReviewPictured
 from dam_components.transforms.save import WholeFileWriter, named_by_case
 from dam_components.transforms.save_dicom import SaveDicomd
+from dam_components.transforms.save import FractionWriter, WholeFileWriter
 from dam_components.transforms.save_map import SaveMapd
+from dam_components.transforms.slabwise import InvertByChanneld, PredictedClassd, SoftmaxInPlaced
 from dam_components.transforms.spacing import BundleSpacingd
 from dam_components.transforms.write_report import WriteReportd
 
@@ -20,12 +22,16 @@ __all__ = [
     "ConfidenceMapd",
     "CropNonzerod",
     "FillOutsided",
+    "FractionWriter",
+    "InvertByChanneld",
     "LargestComponentd",
     "LoadCased",
     "LoadProbabilitiesd",
+    "PredictedClassd",
     "ReviewPictured",
     "SaveDicomd",
     "SaveMapd",
+    "SoftmaxInPlaced",
     "WholeFileWriter",
     "WriteReportd",
     "case_quality",

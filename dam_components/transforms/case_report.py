@@ -16,8 +16,8 @@ from monai.transforms import MapTransform
 from dam_components import __version__
 from dam_components.data.dataset_layouts import case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
-from dam_components.predicted_class import predict_class
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
+from dam_components.transforms.slabwise import class_map, slabs
 from dam_components.transforms.write_report import write_report
 
 __all__ = ["CaseReportd", "case_quality"]
@@ -69,8 +69,8 @@ def case_quality(
             f"got {sorted(label_names)}"
         )
     raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
-    predicted = predict_class(probabilities[None])[0, 0]
-    counts = torch.bincount(predicted.flatten(), minlength=classes).tolist()
+    predicted = class_map(probabilities)[0]
+    counts = [int((predicted == index).sum()) for index in range(classes)]
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None
     dice, low, high = calibration(raw)
@@ -79,7 +79,7 @@ def case_quality(
     for index, name in sorted(label_names.items()):
         if counts[index]:
             zone = structure_zone(predicted == index, spacing_mm, band_mm)
-            mean, value = float(confidence[0][zone].double().mean()), float(dice[index - 1])
+            mean, value = mean_within(confidence[0], zone), float(dice[index - 1])
             ends = (float(low[index - 1]), float(high[index - 1]))
         else:
             mean, value, ends = None, float(raw[index - 1]), (0.0, 1.0)
@@ -100,6 +100,12 @@ def case_quality(
         "review": bool(reasons),
         "reasons": reasons,
     }
+
+
+def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
+    """Mean of the values where the zone is, slab by slab in float64."""
+    parts = [values[slab][zone[slab]].sum(dtype=torch.float64) for slab in slabs(values[None])]
+    return float(torch.stack(parts).sum() / zone.sum())
 
 
 class CaseReportd(MapTransform):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 
 import torch
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SimpleInferer
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.transforms import MapTransform
+from monai.utils import fall_back_tuple
 from torch import nn
 
 from dam_components.precision import choose_amp
@@ -89,12 +91,37 @@ class ConfidenceMapd(MapTransform):
         p = p.to(torch.promote_types(p.dtype, torch.float32))  # D's own precision is amp's
         device = p.device if self.device is None else torch.device(self.device)
         network = self.network.to(device).eval()
+<<<<<<< HEAD
         with torch.autocast(device.type, enabled=choose_amp(self.amp, device)):
             map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
         if not torch.isfinite(map_).all():
+=======
+        with torch.autocast(device.type, enabled=self.amp):
+            map_ = self.judge(p.to(device), x.to(p).to(device), network).float().sigmoid_()
+        if not torch.isfinite(map_.sum()):
+>>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
             raise ValueError("D's confidence map holds NaN: D's weights are damaged; train it or fetch them again")
         map_ = map_[0] if single else map_
         if isinstance(image, MetaTensor):
             # the image's history is what Invertd undoes
             map_ = MetaTensor(map_, meta=image.meta, applied_operations=image.applied_operations)
         return map_.to(probabilities.device)
+
+    def judge(self, p: torch.Tensor, x: torch.Tensor, network: nn.Module) -> torch.Tensor:
+        """D's logits by the inferer. MONAI's sliding window is told where its windows lie, so that P̂ and X are joined
+        window by window, which saves a copy of both. (It pads a volume smaller than a window, and so moves them.)"""
+        inferer = self.inferer
+        if type(inferer) is not SlidingWindowInferer or inferer.with_coord or self.is_padded(p.shape[2:]):
+            return inferer(torch.cat([p, x], dim=1), network)
+        located = copy(inferer)
+        located.with_coord = True
+
+        def joined(window: torch.Tensor, places: Sequence[Sequence[slice]]) -> torch.Tensor:
+            return network(torch.cat([window, torch.cat([x[tuple(place)] for place in places]).to(window)], dim=1))
+
+        return located(p, joined)
+
+    def is_padded(self, size: Sequence[int]) -> bool:
+        """Whether the sliding window is larger than the volume along some axis."""
+        window = fall_back_tuple(self.inferer.roi_size, size)
+        return any(wanted > given for wanted, given in zip(window, size, strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -83,12 +84,12 @@ class ReviewPictured(MapTransform):
                 f"{tuple(original.shape[1:])}; run ReviewPictured after Invertd and the argmax"
             )
         arrays = [
-            np.asarray((v.as_tensor() if isinstance(v, MetaTensor) else v)[0].detach().cpu().float())
-            for v in (original, prediction, confidence)
+            np.asarray((v.as_tensor() if isinstance(v, MetaTensor) else v)[0].detach().cpu().to(dtype))
+            for v, dtype in ((original, torch.float32), (prediction, torch.int16), (confidence, torch.float32))
         ]
         figure = draw_review(
             arrays[0],
-            arrays[1].astype(np.int64),
+            arrays[1],
             arrays[2],
             np.asarray(original.affine),
             names={index: legend(name, numbers) for index, name in self.label_names.items()},

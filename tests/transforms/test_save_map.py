@@ -49,3 +49,22 @@ def test_data_without_the_map_are_an_error_unless_allowed(tmp_path):
 def test_one_key_only(tmp_path):
     with pytest.raises(ValueError, match=r"keys must name the map, one key, got \['a', 'b'\]"):
         SaveMapd(["a", "b"], tmp_path, "map")
+
+
+def test_by_default_the_file_holds_bytes_that_read_as_fractions(tmp_path):
+    data = case()
+    told = SaveMapd("confidence", tmp_path, "confidence", resample=False)(data)["result"]["confidence_map"]
+    file = nib.load(told)
+    assert file.get_data_dtype() == "uint8"
+    assert file.dataobj.slope == pytest.approx(1 / 255)
+    assert file.header.get_xyzt_units()[0] == "mm"
+    assert file.affine.tolist() == AFFINE.tolist()
+    map_ = data["confidence"][0].as_tensor()
+    assert map_.dtype == torch.float32
+    torch.testing.assert_close(torch.tensor(file.get_fdata()).float(), map_, rtol=0, atol=0.5 / 255 + 1e-6)
+
+
+def test_values_a_little_outside_are_cut(tmp_path):
+    data = {"confidence": MetaTensor(torch.tensor([[[[-0.01, 1.02]]]]), meta={"filename_or_obj": "a.nii.gz"})}
+    told = SaveMapd("confidence", tmp_path, "confidence", resample=False)(data)["result"]["confidence_map"]
+    assert nib.load(told).get_fdata().ravel().tolist() == pytest.approx([0, 1])
