@@ -104,7 +104,7 @@ def case_quality(
 
 def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
     """Mean of the values where the zone is, slab by slab in float64."""
-    parts = [values[slab][zone[slab]].sum(dtype=torch.float64) for slab in slabs(values[None])]
+    parts = [(values[slab] * zone[slab]).sum(dtype=torch.float64) for slab in slabs(values[None])]
     return float(torch.stack(parts).sum() / zone.sum())
 
 

@@ -15,11 +15,11 @@ from dam_components.predicted_class import predict_class
 
 __all__ = ["InvertByChanneld", "PredictedClassd", "SoftmaxInPlaced", "class_map", "slabs"]
 
-SLAB = 2**22  # numbers at a time
+SLAB = 2**20  # numbers at a time
 
 
 def slabs(values: torch.Tensor) -> Iterator[slice]:
-    """Cuts along the first spatial axis of ``(C, ...)``, of some four million numbers each.
+    """Cuts along the first spatial axis of ``(C, ...)``, of some million numbers each.
 
     Example:
         >>> list(slabs(torch.empty(3, 5, 4)))
@@ -115,7 +115,7 @@ class InvertByChanneld(MapTransform):
             if values.untyped_storage().data_ptr() == source.untyped_storage().data_ptr():
                 values = values.clone()  # perhaps in another order of the axes
             target[index : index + 1] = values
-        given.data = torch.empty(0, dtype=given.dtype, device=given.device)  # whoever holds the tensor no longer holds its memory
+        let_go(given)
         return MetaTensor(target, meta=meta, applied_operations=history)
 
 
@@ -136,6 +136,13 @@ class PredictedClassd(MapTransform):
                 called = MetaTensor(called, meta=given.meta, applied_operations=given.applied_operations)
             result[key] = called
         return result
+
+
+def let_go(values: torch.Tensor) -> None:
+    """Empties a tensor, and what it is a part of (the engine's batch), so that whoever holds them holds no memory."""
+    for held in (values._base, values):
+        if held is not None:
+            held.data = torch.empty(0, dtype=values.dtype, device=values.device)
 
 
 def plain(values: torch.Tensor) -> torch.Tensor:

@@ -67,19 +67,19 @@ def test_inversion_is_monais(flipped, pixdim):
         steps.append(Spacingd("image", pixdim=pixdim))
     preprocessing = Compose(steps)
     image = preprocessing({"image": MetaTensor(volume(1, (8, 8, 9)), affine=oblique(flipped))})["image"]
-    p = MetaTensor(volume(3, image.shape[1:]).softmax(0))
+    p = MetaTensor(volume(3, image.shape[1:]).softmax(0)[None])
     confidence = MetaTensor(torch.rand(1, *image.shape[1:], generator=RANDOM))
 
     def data():
-        return {"image": image, "pred": p.clone(), "confidence": confidence.clone()}
+        return {"image": image, "pred": p.clone()[0], "confidence": confidence.clone()}  # a part of a batch
 
     keys = ["pred", "confidence"]
     whole = Invertd(keys, preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True)(data())
     given = data()
-    held = given["pred"]
+    held, batch = given["pred"], given["pred"]._base
     one_by_one = InvertByChanneld(keys, preprocessing)(given)
     for key in keys:
         torch.testing.assert_close(one_by_one[key].as_tensor(), whole[key].as_tensor())
         assert np.allclose(one_by_one[key].affine, whole[key].affine)
         assert one_by_one[key].applied_operations == whole[key].applied_operations
-    assert held.untyped_storage().nbytes() == 0
+    assert [each.untyped_storage().nbytes() for each in (held, batch)] == [0, 0]
