@@ -70,7 +70,7 @@ def case_quality(
         )
     raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
     predicted = class_map(probabilities)[0]
-    counts = [int((predicted == index).sum()) for index in range(classes)]
+    counts = [int(torch.count_nonzero(predicted == index)) for index in range(classes)]
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None
     dice, low, high = calibration(raw)
@@ -105,7 +105,7 @@ def case_quality(
 def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
     """Mean of the values where the zone is, slab by slab in float64."""
     parts = [(values[slab] * zone[slab]).sum(dtype=torch.float64) for slab in slabs(values[None])]
-    return float(torch.stack(parts).sum() / zone.sum())
+    return float(torch.stack(parts).sum() / torch.count_nonzero(zone))
 
 
 class CaseReportd(MapTransform):

@@ -7,7 +7,7 @@ from copy import copy
 
 import torch
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer, SlidingWindowInfererAdapt
 from monai.transforms import MapTransform
 from monai.utils import fall_back_tuple
 from torch import nn
@@ -111,7 +111,7 @@ class ConfidenceMapd(MapTransform):
         """D's logits by the inferer. MONAI's sliding window is told where its windows lie, so that P̂ and X are joined
         window by window, which saves a copy of both. (It pads a volume smaller than a window, and so moves them.)"""
         inferer = self.inferer
-        if type(inferer) is not SlidingWindowInferer or inferer.with_coord or self.is_padded(p.shape[2:]):
+        if not is_plain_window(inferer) or self.is_padded(p.shape[2:]):
             return inferer(torch.cat([p, x], dim=1), network)
         located = copy(inferer)
         located.with_coord = True
@@ -125,3 +125,10 @@ class ConfidenceMapd(MapTransform):
         """Whether the sliding window is larger than the volume along some axis."""
         window = fall_back_tuple(self.inferer.roi_size, size)
         return any(wanted > given for wanted, given in zip(window, size, strict=True))
+
+
+def is_plain_window(inferer: Inferer) -> bool:
+    """Whether the inferer gives the network windows of all its axes, and nothing else."""
+    if not isinstance(inferer, SlidingWindowInferer) or isinstance(inferer, (SliceInferer, SlidingWindowInfererAdapt)):
+        return False
+    return not inferer.with_coord
