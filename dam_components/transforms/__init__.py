@@ -7,9 +7,8 @@ from dam_components.transforms.largest_component import LargestComponentd, keep_
 from dam_components.transforms.load_probabilities import LoadProbabilitiesd
 from dam_components.transforms.nonzero_box import CropNonzerod, FillOutsided
 from dam_components.transforms.review_picture import ReviewPictured
-from dam_components.transforms.save import WholeFileWriter, named_by_case
+from dam_components.transforms.save import FractionWriter, WholeFileWriter, named_by_case
 from dam_components.transforms.save_dicom import SaveDicomd
-from dam_components.transforms.save import FractionWriter, WholeFileWriter
 from dam_components.transforms.save_map import SaveMapd
 from dam_components.transforms.slabwise import InvertByChanneld, PredictedClassd, SoftmaxInPlaced
 from dam_components.transforms.spacing import BundleSpacingd

@@ -91,15 +91,9 @@ class ConfidenceMapd(MapTransform):
         p = p.to(torch.promote_types(p.dtype, torch.float32))  # D's own precision is amp's
         device = p.device if self.device is None else torch.device(self.device)
         network = self.network.to(device).eval()
-<<<<<<< HEAD
         with torch.autocast(device.type, enabled=choose_amp(self.amp, device)):
-            map_ = self.inferer(torch.cat([p, x.to(p)], dim=1).to(device), network).float().sigmoid()
-        if not torch.isfinite(map_).all():
-=======
-        with torch.autocast(device.type, enabled=self.amp):
             map_ = self.judge(p.to(device), x.to(p).to(device), network).float().sigmoid_()
         if not torch.isfinite(map_.sum()):
->>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
             raise ValueError("D's confidence map holds NaN: D's weights are damaged; train it or fetch them again")
         map_ = map_[0] if single else map_
         if isinstance(image, MetaTensor):

@@ -10,8 +10,7 @@ from monai.data import NibabelWriter
 from dam_components.atomic_files import whole_file
 from dam_components.data.dataset_layouts import case_name
 
-<<<<<<< HEAD
-__all__ = ["WholeFileWriter", "named_by_case"]
+__all__ = ["FractionWriter", "WholeFileWriter", "named_by_case"]
 
 
 def named_by_case(meta: Mapping[str, Any], saver: Any) -> dict[str, Any]:
@@ -22,15 +21,11 @@ def named_by_case(meta: Mapping[str, Any], saver: Any) -> dict[str, Any]:
         {'subject': 'c0.nii.gz', 'idx': None}
     """
     return {"subject": f"{case_name(str(meta['filename_or_obj']))}.nii.gz", "idx": None}
-=======
-__all__ = ["FractionWriter", "WholeFileWriter"]
->>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
 
 
 class WholeFileWriter(NibabelWriter):
     """MONAI's NIfTI writer for ``SaveImaged(writer=...)``: writes to a temporary name, then renames.
 
-<<<<<<< HEAD
     A volume of a single slice keeps its third axis, and the file says millimetres.
     """
 
@@ -46,22 +41,11 @@ class WholeFileWriter(NibabelWriter):
         image = super().create_backend_obj(*args, **kwargs)
         image.header.set_xyzt_units("mm")
         return image
-=======
-    The header says that lengths are millimetres, as MONAI's affines are.
-    """
->>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
 
     def write(self, filename: Any, verbose: bool = True, **kwargs: Any) -> None:
         """Writes the volume under a temporary name and renames it."""
         with whole_file(filename) as temporary:  # same ending, which decides the compression
             super().write(temporary, verbose=False, **kwargs)
-
-    @classmethod
-    def create_backend_obj(cls, data_array: Any, affine: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
-        """The image that is written."""
-        image = super().create_backend_obj(data_array, affine=affine, dtype=dtype, **kwargs)
-        image.header.set_xyzt_units("mm")
-        return image
 
 
 class FractionWriter(WholeFileWriter):

@@ -11,12 +11,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImage
 
-<<<<<<< HEAD
-from dam_components.transforms.save import named_by_case
-=======
-from dam_components.transforms.save import FractionWriter, WholeFileWriter
+from dam_components.transforms.save import FractionWriter, WholeFileWriter, named_by_case
 from dam_components.transforms.slabwise import plain, slabs
->>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
 
 __all__ = ["SaveMapd"]
 
@@ -68,14 +64,11 @@ class SaveMapd(MapTransform):
         if len(self.keys) != 1:
             raise ValueError(f"keys must name the map, one key, got {list(self.keys)}")
         self.result_key = f"{self.keys[0]}_map" if result_key is None else result_key
-<<<<<<< HEAD
         options = {"output_name_formatter": named_by_case, **options}
-=======
         self.as_bytes = output_dtype is None
         written = (
             {"output_dtype": "uint8", "writer": FractionWriter} if self.as_bytes else {"output_dtype": output_dtype}
         )
->>>>>>> 446ca0e (Inference in place and by slabs: memory of a volume falls; maps as bytes with a slope)
         self.save = SaveImage(
             output_dir=output_dir,
             output_postfix=output_postfix,
