@@ -102,7 +102,10 @@ def test_a_sliding_window_agrees_with_the_whole_volume():
             return super().__call__(inputs, network, *args, **kwargs)
 
     ConfidenceMapd("pred", Sum(3), inferer=Spy((8, 8, 8)))(data)
-    assert seen == [(1, 3, 20, 12, 9)]  # P and X, together
+    assert seen == [(1, 2, 20, 12, 9)]  # P alone: X joins it window by window
+    seen.clear()
+    ConfidenceMapd("pred", Sum(3), inferer=Spy((8, 16, 8)))(data)
+    assert seen == [(1, 3, 20, 12, 9)]  # together where the volume must be padded
 
 
 def test_invertd_brings_it_back_to_the_image(tmp_path):
