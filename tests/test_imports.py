@@ -1,6 +1,8 @@
 """Rooms of the house: imports point one way, and no name hides a module."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,11 @@ def test_no_exported_name_hides_a_module(package):
         for alias in node.names
     }
     assert not exported & {file.stem for file in package.parent.glob("*.py")} - {"moved_names"}
+
+
+def test_parts_that_need_no_monai_do_not_wait_for_it():
+    """Importing MONAI takes four times as long as importing PyTorch."""
+    parts = ", ".join(f"dam_components.{name}" for name in ("losses", "metrics", "figures", "synthetic", "precision"))
+    script = f"import sys, {parts}; sys.exit('monai' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr

@@ -43,5 +43,5 @@ def test_names_that_never_were_are_no_attributes():
     ],
 )
 def test_an_old_argument_is_the_new_one(make, old, new):
-    with pytest.warns(FutureWarning, match=f"Argument `{old}` has been deprecated .* use {new}"):
+    with pytest.warns(FutureWarning, match=f"argument {old} is called {new} from 0.2.0 on"):
         assert getattr(make(**{old: 0.25}), new) == 0.25

@@ -103,7 +103,7 @@ class ConfidenceLoss(nn.Module):
         0.0181
     """
 
-    @renamed_argument("judge_labels", new_name="label_weight", msg_suffix="use label_weight")
+    @renamed_argument("judge_labels", "label_weight")
     def __init__(
         self,
         target: str = "correctness",

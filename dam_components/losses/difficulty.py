@@ -69,7 +69,7 @@ class DifficultyAwareHybridLoss(HybridLoss):
         True
     """
 
-    @renamed_argument("floor", new_name="attention_floor", msg_suffix="use attention_floor")
+    @renamed_argument("floor", "attention_floor")
     def __init__(
         self,
         num_classes: int,

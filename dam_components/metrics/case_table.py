@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.metrics import compute_dice, get_mask_edges
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
@@ -121,6 +120,8 @@ def case_metrics(
 
 def _dice(predicted: np.ndarray, reference: np.ndarray) -> float:
     one, other = (torch.from_numpy(mask.copy())[None, None] for mask in (predicted, reference))
+    from monai.metrics import compute_dice  # takes seconds to import, and most metrics do without
+
     return float(compute_dice(one, other, ignore_empty=False))
 
 
@@ -130,6 +131,8 @@ def _surface_distances(
     """For both directions: slice of each surface voxel, and its distance to the other surface; none if one is empty."""
     if not (predicted.any() and reference.any()):
         return []
+    from monai.metrics import get_mask_edges
+
     points = [np.argwhere(edges) for edges in get_mask_edges(predicted, reference, crop=False)]
     centres = [p * np.asarray(spacing_mm, dtype=float) for p in points]
     return [

@@ -52,10 +52,9 @@ def test_other_devices():
         choose_amp("yes", "cpu")
 
 
-@pytest.mark.parametrize("isa", ["AVX2", "SSE41"])
-def test_onednn_is_asked(isa):
+def test_onednn_is_asked():
     script = "from dam_components.precision import cpu_has_bfloat16; print(cpu_has_bfloat16())"
-    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "False", done.stderr
 
