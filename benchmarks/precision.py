@@ -29,7 +29,7 @@ MACHINES = {"this CPU": {}, "AVX2, no bfloat16": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
 OPTIONS: dict[str, Any] = {"False": False, "auto": "auto", "True": True}
 
 
-def measure(problem: Problem = PROBLEM, rounds: int = 6, forced: bool = True) -> list[dict[str, Any]]:
+def measure(problem: Problem = PROBLEM, rounds: int = 6, forced: bool = False) -> list[dict[str, Any]]:
     """One row for training and inference with each value of ``amp``, and their ratios to float32.
 
     Args:
@@ -76,18 +76,21 @@ def inference(problem: Problem, amp: bool | str) -> Callable[[], object]:
     return run
 
 
-def main(output_dir: str = "docs/results/benchmarks", threads: int = 1, rounds: int = 6) -> None:
+def main(output_dir: str = "docs/results/benchmarks", threads: int = 1, rounds: int = 6, forced: bool = False) -> None:
     """Writes precision.md and precision.csv: amp True, False and auto, paired, on this CPU and as one without bfloat16.
 
     Args:
         output_dir: where the table goes.
         threads: of the CPU.
         rounds: paired rounds of each timing.
+        forced: also one training step in bfloat16 whatever the CPU says; without the instructions it takes a minute.
     """
     tables = []
     for name, environment in MACHINES.items():
         script = f"import json, torch; torch.set_num_threads({threads})\n"
-        script += f"from benchmarks.precision import measure; print(json.dumps(measure(rounds={rounds})))"
+        script += (
+            f"from benchmarks.precision import measure; print(json.dumps(measure(rounds={rounds}, forced={forced})))"
+        )
         done = subprocess.run(
             [sys.executable, "-c", script],
             env={**os.environ, **environment},
