@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from types import TracebackType
 
 from dam_components.interrupts import exit_on_signals
 
-__all__ = ["failure_reason", "is_disk_full", "plain_errors", "plain_message"]
+__all__ = ["failure_reason", "is_disk_full", "keep_traceback", "plain_errors", "plain_message"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -43,7 +44,8 @@ def plain_errors(packages: Sequence[Path] = ()) -> None:
     """From now on an uncaught error that this package raised on purpose ends the program with its message alone, and
     Ctrl-C or SIGTERM without one.
 
-    The bundle's configurations call it in ``initialize``. Errors of any other kind keep their traceback.
+    The bundle's configurations call it in ``initialize``. An error of any other kind is one line too, with the file
+    that has its traceback; the environment variable ``DAM_TRACEBACK`` shows it at once.
 
     Args:
         packages: folders of other packages whose errors are treated alike.
@@ -51,10 +53,13 @@ def plain_errors(packages: Sequence[Path] = ()) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         message = plain_message(error, (PACKAGE, *packages))
-        if message is None:
+        if message is not None:
+            print(f"error: {message}", file=sys.stderr)
+        elif os.environ.get("DAM_TRACEBACK"):
             sys.__excepthook__(kind, error, trace)
         else:
-            print(f"error: {message}", file=sys.stderr)
+            where = keep_traceback(error)
+            print(f"error: {failure_reason(error)} ({type(error).__name__}); all of it is in {where}", file=sys.stderr)
         # a thread of CacheDataset's that is still at work in C++ when Python ends would abort the process
         for thread in threading.enumerate():
             if isinstance(thread, DummyProcess):
@@ -62,6 +67,16 @@ def plain_errors(packages: Sequence[Path] = ()) -> None:
 
     sys.excepthook = hook
     exit_on_signals()
+
+
+def keep_traceback(error: BaseException) -> Path:
+    """Writes the traceback of an error, with those of its causes, to a file among the temporary ones."""
+    lines = traceback.format_exception(error)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="dam-error-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+    ) as file:
+        file.writelines(lines)
+    return Path(file.name)
 
 
 def failure_reason(error: BaseException) -> str:

@@ -32,11 +32,12 @@ def check_bundle_options(argv: Sequence[str] | None = None) -> None:
     if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or list(argv[1:2]) != ["run"]:
         return
     arguments = argv[2:]
-    files = _value(arguments, "config_file")
-    if files is None:  # in --args_file
+    in_file = _args_file(_value(arguments, "args_file"))
+    files = _value(arguments, "config_file") or in_file.get("config_file")
+    if files is None:
         return
     content = ConfigParser.load_config_files(files)
-    for name in _names(arguments):
+    for name in (*_names(arguments), *in_file):
         path = name.removeprefix("+").replace("::", "#").split("#")
         if path[0] in inspect.signature(bundle_run).parameters:
             continue
@@ -44,6 +45,11 @@ def check_bundle_options(argv: Sequence[str] | None = None) -> None:
             maps = {key: part for key, part in content.items() if isinstance(part, Mapping)}
             near = [*content, *(f"{key}#{inner}" for key, part in maps.items() for inner in part)]
             raise ValueError(f"the configuration has no entry {name}{_meant(name, near)}")
+
+
+def _args_file(file: str | None) -> dict[str, Any]:
+    """The options in the file of ``--args_file``."""
+    return {} if file is None or not Path(file).is_file() else dict(ConfigParser.load_config_file(file))
 
 
 def _names(arguments: Iterable[str]) -> list[str]:

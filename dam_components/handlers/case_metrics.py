@@ -103,12 +103,27 @@ class CaseMetrics:
         if not writes:
             return
         logging.getLogger(__name__).info(
-            "mean over %d cases; each case in %s\n%s\nmean Dice of the classes: %.4f",
+            "mean over %d cases; each case in %s\n%s\nmean Dice of the classes: %.4f%s",
             len(cases),
             self.csv,
             table.round(4).to_string(),
             whole["dice"].mean(),
+            undefined_distances(rows),
         )
+
+
+def undefined_distances(rows: list[dict[str, Any]]) -> str:
+    """A line that counts the distances which the means leave out; empty if there are none.
+
+    Example:
+        >>> undefined_distances([{"case": "a", "label": "x", "hd95_mm": float("nan")}, {"hd95_mm": 1.0}])
+        '\\n1 of 2 distances are undefined (an empty mask) and left out of the means: a x'
+    """
+    lacking = [row for row in rows if not np.isfinite(row["hd95_mm"])]
+    if not lacking:
+        return ""
+    names = ", ".join(f"{row['case']} {row['label']}" for row in lacking[:3]) + (" ..." if len(lacking) > 3 else "")
+    return f"\n{len(lacking)} of {len(rows)} distances are undefined (an empty mask) and left out of the means: {names}"
 
 
 def interleave(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ignite.engine import Engine, Events
+from monai.utils import ensure_tuple
 
 from dam_components.atomic_files import write_whole
 from dam_components.data.case_reports import find_reports, read_reports
+from dam_components.data.dataset_layouts import case_name
 from dam_components.handlers.review_page import review_page
 
 __all__ = ["ReportSummary", "write_summary"]
@@ -20,17 +22,21 @@ __all__ = ["ReportSummary", "write_summary"]
 logger = logging.getLogger(__name__)
 
 
-def write_summary(output_dir: str | os.PathLike) -> Path | None:
+def write_summary(output_dir: str | os.PathLike, cases: Collection[str] | None = None) -> Path | None:
     """Writes ``<output_dir>/summary.csv`` and ``index.html`` from every ``<output_dir>/<case>/<case>_report.json``.
 
     In the table, one row a case, flagged ones first, then by rising predicted mean Dice, then by name; a class is the
     columns ``<name> volume_ml`` and so on, empty where a report has none. The page shows the same cases in the same
-    order with their review pictures (:func:`~dam_components.handlers.review_page.review_page`). Reports of earlier
-    runs count too, so a run over part of the cases leaves both complete. A report that cannot be read is left out and
-    named in the log.
+    order with their review pictures (:func:`~dam_components.handlers.review_page.review_page`). A report that cannot
+    be read is left out and named in the log.
 
     Several processes may do this at once in one folder. Whichever ends last has written every report that was there:
     a table that another process may have completed in the meantime is written again.
+
+    Args:
+        output_dir: the folder.
+        cases: names of the cases that count; reports of others, of an earlier run on other images, are left out and
+            named once in the log. ``None``: all.
 
     Returns:
         The table's file, or ``None`` if there is no report.
@@ -38,8 +44,12 @@ def write_summary(output_dir: str | os.PathLike) -> Path | None:
     folder = Path(output_dir)
     while True:
         files = find_reports(folder)
-        path = _write(folder, read_reports(files))
+        mine = {file: state for file, state in files.items() if cases is None or file.parent.name in cases}
+        path = _write(folder, read_reports(mine))
         if find_reports(folder) == files:
+            if others := [file.parent.name for file in files if file not in mine]:
+                some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+                logger.warning("%d cases in %s are of an earlier run and not counted: %s", len(others), folder, some)
             return path
 
 
@@ -67,10 +77,12 @@ class ReportSummary:
 
     Args:
         output_dir: the folder of the reports.
+        cases: the cases of the run, of all its processes, as in the configuration; ``None``: all reports count.
     """
 
-    def __init__(self, output_dir: str | os.PathLike) -> None:
+    def __init__(self, output_dir: str | os.PathLike, cases: Sequence[Mapping[str, Any]] | None = None) -> None:
         self.output_dir = output_dir
+        self.cases = None if cases is None else {case_name(ensure_tuple(case["image"])[0]) for case in cases}
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the evaluator."""
@@ -78,7 +90,7 @@ class ReportSummary:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.failed)
 
     def __call__(self, engine: Engine) -> None:
-        path = write_summary(self.output_dir)
+        path = write_summary(self.output_dir, self.cases)
         if path is not None:
             flags = pd.read_csv(path)["review"]
             logger.info(

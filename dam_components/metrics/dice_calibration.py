@@ -104,6 +104,11 @@ class ClassCalibration:
     def __post_init__(self) -> None:
         if not len(self.raw) == len(self.dice) > 0 or np.any(np.diff([self.raw, self.dice]) <= 0):
             raise ValueError("the knots of a map from raw to calibrated Dice must rise, one of each for every knot")
+        knots = np.array([self.raw, self.dice], float)
+        if not ((knots >= 0) & (knots <= 1)).all():
+            raise ValueError(f"a Dice lies in 0..1, got {knots.min():.4g}..{knots.max():.4g}")
+        if not all(0 <= spread < np.inf for spread in (self.spread_base, self.spread_slope)):
+            raise ValueError(f"spreads must be 0 or more, got {self.spread_base} and {self.spread_slope}")
 
     def __call__(self, raw: ArrayLike) -> np.ndarray:
         """The calibrated Dice; nan stays nan.
@@ -239,6 +244,8 @@ class DiceCalibration:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             level = content["level"]
+            if level is not None and not 0 < float(level) < 1:
+                raise ValueError(f"the level of intervals lies between 0 and 1, got {level}")
             calibration = cls(
                 None if level is None else float(level),
                 tuple(ClassCalibration(**c) for c in content["classes"]),

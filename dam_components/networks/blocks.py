@@ -197,12 +197,27 @@ def init_xavier(network: nn.Module) -> None:
                 nn.init.zeros_(bias)
 
 
+DEFAULT_STRIDES = ((2, 2, 1), 2, 2)
+
+
+def fitting_strides(strides: Sequence[Sequence[int] | int], spatial_dims: int) -> Sequence[Sequence[int] | int]:
+    """The strides; the default ones without the third axis for images of two.
+
+    Example:
+        >>> fitting_strides(DEFAULT_STRIDES, 2)
+        (2, 2, 2)
+    """
+    return (2, 2, 2) if spatial_dims == 2 and strides is DEFAULT_STRIDES else strides
+
+
 def check_strides(channels: Sequence[int], strides: Sequence[Sequence[int] | int], spatial_dims: int) -> None:
     """Checks the stage description that all networks here share: one stride fewer than channels.
 
     Raises:
         ValueError: with the two lengths, or the stride that does not fit ``spatial_dims``.
     """
+    if spatial_dims not in (2, 3):
+        raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims}")
     if len(channels) < 2 or len(strides) != len(channels) - 1:
         raise ValueError(
             f"strides must hold one entry fewer than channels, at least one: got {len(strides)} strides "

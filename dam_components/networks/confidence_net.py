@@ -9,7 +9,7 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
-from dam_components.networks.blocks import check_strides, init_xavier
+from dam_components.networks.blocks import DEFAULT_STRIDES, check_strides, fitting_strides, init_xavier
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
 from dam_components.networks.identity import keep_options
 
@@ -59,7 +59,7 @@ class ConfidenceNet(ConfidenceTrunk):
         in_channels: int = 3,
         num_classes: int = 2,
         channels: Sequence[int] = (8, 16, 32, 64),
-        strides: Sequence[Sequence[int] | int] = ((2, 2, 1), 2, 2),
+        strides: Sequence[Sequence[int] | int] = DEFAULT_STRIDES,
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
         use_image: bool = True,
@@ -67,6 +67,7 @@ class ConfidenceNet(ConfidenceTrunk):
         residual: bool = True,
         literal: bool = False,
     ) -> None:
+        strides = fitting_strides(strides, spatial_dims)
         check_strides(channels, strides, spatial_dims)
         log_probabilities, residual = log_probabilities and not literal, residual and not literal
         used = (in_channels if use_image else num_classes) + (num_classes + 1 if log_probabilities else 0)

@@ -8,7 +8,15 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
-from dam_components.networks.blocks import SupervisedHeads, check_strides, conv_module, init_xavier, resize_to
+from dam_components.networks.blocks import (
+    DEFAULT_STRIDES,
+    SupervisedHeads,
+    check_strides,
+    conv_module,
+    fitting_strides,
+    init_xavier,
+    resize_to,
+)
 from dam_components.networks.identity import keep_options
 
 __all__ = ["DSResUNet"]
@@ -49,12 +57,13 @@ class DSResUNet(nn.Module):
         in_channels: int = 1,
         out_channels: int = 2,
         channels: Sequence[int] = (16, 32, 64, 128),
-        strides: Sequence[Sequence[int] | int] = ((2, 2, 1), 2, 2),
+        strides: Sequence[Sequence[int] | int] = DEFAULT_STRIDES,
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
         deep_supervision: bool = True,
     ) -> None:
         super().__init__()
+        strides = fitting_strides(strides, spatial_dims)
         check_strides(channels, strides, spatial_dims)
         self.encoder = nn.ModuleList(
             conv_module(spatial_dims, before, after, stride, norm=norm, act=act)

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from dam_components.networks.blocks import (
+    DEFAULT_STRIDES,
     AttentionFusion,
     SupervisedHeads,
     TransformationModule,
     check_strides,
     conv_module,
+    fitting_strides,
     init_xavier,
 )
 from dam_components.networks.cpu_layers import channels_last, use_cpu_layers
@@ -68,7 +70,7 @@ class EnhancedUNet(nn.Module):
         in_channels: int = 1,
         out_channels: int = 2,
         channels: Sequence[int] = (16, 32, 64, 128),
-        strides: Sequence[Sequence[int] | int] = ((2, 2, 1), 2, 2),
+        strides: Sequence[Sequence[int] | int] = DEFAULT_STRIDES,
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
         residual: bool = True,
@@ -79,6 +81,7 @@ class EnhancedUNet(nn.Module):
         lean: bool = False,
     ) -> None:
         super().__init__()
+        strides = fitting_strides(strides, spatial_dims)
         check_strides(channels, strides, spatial_dims)
         if not dilations:
             raise ValueError("dilations must name at least one module for the smallest feature maps, got none")

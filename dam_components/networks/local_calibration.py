@@ -8,7 +8,14 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
-from dam_components.networks.blocks import check_strides, init_xavier, resize_to, smooth
+from dam_components.networks.blocks import (
+    DEFAULT_STRIDES,
+    check_strides,
+    fitting_strides,
+    init_xavier,
+    resize_to,
+    smooth,
+)
 from dam_components.networks.confidence_net import finite_logit, padding_as_background, scaled_logarithms
 from dam_components.networks.confidence_trunk import ConfidenceTrunk
 from dam_components.networks.identity import keep_options
@@ -61,13 +68,14 @@ class LocalCalibrationNet(ConfidenceTrunk):
         in_channels: int = 3,
         num_classes: int = 2,
         channels: Sequence[int] = (16, 32, 64),
-        strides: Sequence[Sequence[int] | int] = ((2, 2, 1), 2, 2),
+        strides: Sequence[Sequence[int] | int] = DEFAULT_STRIDES,
         norm: str | tuple = "INSTANCE",
         act: str | tuple = "LEAKYRELU",
         smoothings: int = 3,
     ) -> None:
         if smoothings < 0:
             raise ValueError(f"smoothings must be at least 0, got {smoothings}")
+        strides = fitting_strides(strides, spatial_dims)
         if not strides or len(strides) != len(channels):
             raise ValueError(
                 f"strides must hold one entry for each of the channels: got {len(strides)} strides for "

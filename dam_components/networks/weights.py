@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,9 +86,14 @@ def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
             saved = saved[name] if isinstance(saved.get(name), Mapping) else saved
         if bad := [name for name, value in saved.items() if not isinstance(value, torch.Tensor)]:
             raise ValueError(f"{bad[0]} is no tensor")
+        damaged = [name for name, value in saved.items() if not torch.isfinite(value).all()]
     except Exception as error:  # a broken file fails in as many ways as it can be broken
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, pickle.UnpicklingError):  # PyTorch advises to load it whatever it does
+            reason = "it is damaged, or holds more than tensors and could run code"
         raise ValueError(f"{path} cannot be read as a state_dict ({reason}); fetch it again") from None
+    if damaged:
+        raise ValueError(f"{path} holds NaN or infinity in {damaged[0]}; train again, or fetch it again")
     state = OrderedDict(saved)
     if hasattr(saved, "_metadata"):
         state._metadata = saved._metadata  # type: ignore[attr-defined]

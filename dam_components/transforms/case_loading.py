@@ -148,6 +148,9 @@ class CheckCased(MapTransform):
             )
         if not torch.isfinite(torch.as_tensor(image)).all():
             raise ValueError(f"{name} holds NaN or infinite voxels; replace them before training or inference")
+        low, high = torch.as_tensor(image).aminmax()
+        if low == high and image[0].numel() > 1:
+            raise ValueError(f"{name} is blank: every voxel is {float(low):g}; take it out, or export it again")
 
     def check_label(self, image: Any, label: Any) -> Any:
         """The label against its image and the classes."""

@@ -20,7 +20,10 @@ from dam_components.transforms.case_networks import describe_networks, fitting_c
 from dam_components.transforms.slabwise import class_map, slabs
 from dam_components.transforms.write_report import write_report
 
-__all__ = ["CaseReportd", "case_quality"]
+__all__ = ["CaseReportd", "case_quality", "touches_border"]
+
+LEAST_SLICES = 6  # an axis with fewer is a stack of single slices, whose ends say nothing
+BORDER_SHARE = 0.25  # of the largest slice: a tip that just reaches the border is no reason
 
 
 def case_quality(
@@ -38,7 +41,8 @@ def case_quality(
     :func:`~dam_components.metrics.structure_zone`; :func:`~dam_components.metrics.predicted_dice`, calibrated where
     there is a calibration, with the ends of its interval (``None`` without a calibration).
 
-    The case is for review if a class is absent from the segmentation, or its predicted Dice is below ``review_below``.
+    The case is for review if a class is absent from the segmentation, is cut off by the border of the image
+    (:func:`touches_border`), or has a predicted Dice below ``review_below``.
     (The lower end of a 90 % interval, which also covers bad images, would send most good cases to review:
     ``docs/results`` has the figures.)
 
@@ -84,6 +88,8 @@ def case_quality(
         else:
             mean, value, ends = None, float(raw[index - 1]), (0.0, 1.0)
             reasons.append(f"{name} is absent from the segmentation")
+        if counts[index] and touches_border(predicted == index):
+            reasons.append(f"{name} touches the border of the image: a part may lie outside")
         if counts[index] and value < review_below:
             reasons.append(f"{name}: predicted Dice {value:.2f} is below {review_below:g}")
         rows[name] = {
@@ -106,6 +112,22 @@ def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
     """Mean of the values where the zone is, slab by slab in float64."""
     parts = [(values[slab] * zone[slab]).sum(dtype=torch.float64) for slab in slabs(values[None])]
     return float(torch.stack(parts).sum() / torch.count_nonzero(zone))
+
+
+def touches_border(mask: torch.Tensor, share: float = BORDER_SHARE) -> bool:
+    """Whether a structure is cut off by the image: on a face of it lies more than a share of its largest slice.
+
+    Example:
+        >>> mask = torch.zeros(6, 6, 6, dtype=torch.bool)
+        >>> mask[2:, 2:4, 2:4] = True
+        >>> touches_border(mask), touches_border(mask[:, 1:, 1:].roll(-1, 0))
+        (True, False)
+    """
+    for axis in (axis for axis in range(mask.ndim) if mask.shape[axis] >= LEAST_SLICES):
+        areas = mask.movedim(axis, 0).flatten(1).sum(1)
+        if max(areas[0], areas[-1]) > share * areas.max():
+            return True
+    return False
 
 
 class CaseReportd(MapTransform):

@@ -67,6 +67,8 @@ def compare_tables(
             parts = [side[side["label"] == label] for side in sides]
             runs = [part.groupby("run")[metric].mean() for part in parts]
             a, b = (part.groupby("case")[metric].mean() for part in parts)
+            defined = a.index[a.notna() & b.loc[a.index].notna()]  # a distance to an empty mask is none: cases tells
+            a, b = a.loc[defined], b.loc[defined]
             found = paired_difference(a.to_numpy(), b.loc[a.index].to_numpy(), resamples=resamples, seed=seed)
             rows.append(
                 {
@@ -95,6 +97,18 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([mean, whole])
 
 
+def _check_rows(table: pd.DataFrame) -> None:
+    """Each case, class and region once, each with a Dice. A distance may be undefined: of an empty mask it is."""
+    doubled = table[table.duplicated(["case", "label", "region"])]
+    if len(doubled):
+        row = doubled.iloc[0]
+        raise ValueError(f"it has the row {row['case']}, {row['label']}, {row['region']} twice")
+    numbers = pd.to_numeric(table["dice"], errors="coerce")
+    if not numbers.between(0, 1).all():
+        row = table[~numbers.between(0, 1)].iloc[0]
+        raise ValueError(f"the Dice of {row['case']}, {row['label']} is {row['dice']}")
+
+
 def _read(files: str | Sequence[str]) -> list[pd.DataFrame]:
     names = files.split(",") if isinstance(files, str) else [str(name) for name in files]
     tables = []
@@ -103,6 +117,7 @@ def _read(files: str | Sequence[str]) -> list[pd.DataFrame]:
             table = pd.read_csv(name)
             if missing := {"case", "label", "region", *METRICS} - {*table.columns}:
                 raise ValueError(f"it lacks the columns {', '.join(sorted(missing))}")
+            _check_rows(table)
         except FileNotFoundError:
             raise FileNotFoundError(f"no metrics at {name}: run evaluate.json, which writes metrics.csv") from None
         except ValueError as error:

@@ -436,3 +436,8 @@ def _(tmp_path):
 def _(tmp_path):
     (tmp_path / "a.nrrd").write_text("not an image")
     read(tmp_path / "a.nrrd")
+
+
+@refused(PLACE, "a blank image: every voxel has one value", "is blank: every voxel is 7")
+def _(tmp_path):
+    read(write(tmp_path / "a.nii.gz", VOXELS * 0 + 7))

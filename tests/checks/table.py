@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = ("losses", "image_files", "dicom", "labels", "layouts")
+PLACES = ("losses", "image_files", "dicom", "labels", "layouts", "weights", "tables")
 
 
 @dataclass(frozen=True)

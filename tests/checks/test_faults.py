@@ -9,6 +9,7 @@ from tests.checks.table import all_faults, page
 
 PAGE = Path(__file__).parents[2] / "docs" / "what_is_checked.md"
 FAULTS = all_faults()
+PACKAGES = [Path(__file__).parents[2] / name for name in ("dam_components", "dam_study")]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.place}: {fault.kind}" for fault in FAULTS])
@@ -18,7 +19,7 @@ def test_fault(fault, tmp_path):
         return
     with pytest.raises((Exception, SystemExit)) as caught:
         fault.run(tmp_path)
-    message = str(caught.value) if caught.type is SystemExit else plain_message(caught.value)
+    message = str(caught.value) if caught.type is SystemExit else plain_message(caught.value, PACKAGES)
     assert message is not None, f"not an error of this package: {caught.value!r}"
     assert fault.happens in message
     assert "\n" not in message

@@ -19,7 +19,7 @@ def volume(array, name):
 
 
 def case(image=None, label=None):
-    image = np.zeros((1, 4, 4, 2)) if image is None else image
+    image = np.arange(32.0).reshape(1, 4, 4, 2) if image is None else image
     label = np.zeros((1, 4, 4, 2)) if label is None else label
     return {"image": volume(image, "a.nii.gz"), "label": volume(label, "a_label.nii.gz")}
 
@@ -88,7 +88,7 @@ def test_a_good_case_passes_unchanged():
 
 
 def test_channels_are_counted():
-    two = np.zeros((2, 4, 4, 2))
+    two = np.arange(64.0).reshape(2, 4, 4, 2)
     with pytest.raises(ValueError, match=r"a.nii.gz has 2 channels, the configuration expects 1 \(image_channels\)"):
         check()(case(image=two))
     check(image_channels=2)(case(image=two))

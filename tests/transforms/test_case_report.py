@@ -21,7 +21,9 @@ def case(classes: int = 3, seed: int = 0, spacing_mm=(0.5, 1.0, 4.0), file: str 
     generator = torch.Generator().manual_seed(seed)
     shape = (8, 7, 6)
     affine = torch.diag(torch.tensor([*spacing_mm, 1.0], dtype=torch.float64))
-    probabilities = (2 * torch.randn(classes, *shape, generator=generator)).softmax(0)
+    logits = 2 * torch.randn(classes, *shape, generator=generator)
+    logits[0] += 20 * (1 - torch.nn.functional.pad(torch.ones(6, 5, 4), [1] * 6))  # nothing touches the border
+    probabilities = logits.softmax(0)
     image = MetaTensor(torch.zeros(1, *shape), meta={} if file is None else {"filename_or_obj": file})
     return {
         "pred": MetaTensor(probabilities, affine=affine),
