@@ -49,8 +49,8 @@ class EnhancedUNet(nn.Module):
         channel_attention: weigh the concatenated channels before they are convolved.
         deep_supervision: logits at three scales in training mode.
         lean: fewer convolutions where they are dearest: the fusions begin with a 1x1(x1) convolution in place of a
-            3x3(x3) one, and the finest long skip has no transformation module. Half the price; see
-            ``docs/results/benchmarks`` for what it does to Dice.
+            3x3(x3) one, and the finest long skip has no transformation module. About half the price; what it does to
+            Dice has not been measured.
 
     Raises:
         ValueError: if ``strides`` does not fit ``channels`` or ``spatial_dims``, or ``dilations`` is empty.

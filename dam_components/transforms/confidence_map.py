@@ -102,27 +102,42 @@ class ConfidenceMapd(MapTransform):
         return map_.to(probabilities.device)
 
     def judge(self, p: torch.Tensor, x: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        """D's logits by the inferer. MONAI's sliding window is told where its windows lie, so that P̂ and X are joined
-        window by window, which saves a copy of both. (It pads a volume smaller than a window, and so moves them.)"""
-        inferer = self.inferer
-        if not is_plain_window(inferer) or self.is_padded(p.shape[2:]):
-            return inferer(torch.cat([p, x], dim=1), network)
-        located = copy(inferer)
-        located.with_coord = True
+        """D's logits by the inferer. Where it can tell the place of its windows, P̂ and X are joined window by window,
+        which saves a copy of both."""
+        located = telling_places(self.inferer, p.shape[2:])
+        if located is None:
+            return self.inferer(torch.cat([p, x], dim=1), network)
 
         def joined(window: torch.Tensor, places: Sequence[Sequence[slice]]) -> torch.Tensor:
             return network(torch.cat([window, torch.cat([x[tuple(place)] for place in places]).to(window)], dim=1))
 
         return located(p, joined)
 
-    def is_padded(self, size: Sequence[int]) -> bool:
-        """Whether the sliding window is larger than the volume along some axis."""
-        window = fall_back_tuple(self.inferer.roi_size, size)
-        return any(wanted > given for wanted, given in zip(window, size, strict=True))
+
+def telling_places(inferer: Inferer, size: Sequence[int]) -> Inferer | None:
+    """A copy of the inferer that also gives the network the place of each window; ``None`` of one that cannot.
+
+    It can if it is a sliding window over all axes, or runs such a one as its ``inferer``. A volume smaller than a
+    window is padded, which moves the places.
+    """
+    inner = getattr(inferer, "inferer", None)
+    if isinstance(inner, Inferer):
+        located = telling_places(inner, size)
+        name, value = "inferer", located
+    else:
+        plain = isinstance(inferer, SlidingWindowInferer) and not isinstance(
+            inferer, (SliceInferer, SlidingWindowInfererAdapt)
+        )
+        if not plain or inferer.with_coord or padded(inferer.roi_size, size):
+            return None
+        name, value = "with_coord", True
+    if value is None:
+        return None
+    result = copy(inferer)
+    setattr(result, name, value)
+    return result
 
 
-def is_plain_window(inferer: Inferer) -> bool:
-    """Whether the inferer gives the network windows of all its axes, and nothing else."""
-    if not isinstance(inferer, SlidingWindowInferer) or isinstance(inferer, (SliceInferer, SlidingWindowInfererAdapt)):
-        return False
-    return not inferer.with_coord
+def padded(window: Sequence[int] | int, size: Sequence[int]) -> bool:
+    """Whether a sliding window is larger than the volume along some axis."""
+    return any(wanted > given for wanted, given in zip(fall_back_tuple(window, size), size, strict=True))

@@ -7,6 +7,7 @@ from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose, EnsureChannelFirstd, Invertd, Orientationd, Spacingd
 from torch import nn
 
+from dam_components.engines import AutocastInferer
 from dam_components.networks import ConfidenceNet
 from dam_components.transforms import ConfidenceMapd
 
@@ -106,6 +107,10 @@ def test_a_sliding_window_agrees_with_the_whole_volume():
     seen.clear()
     ConfidenceMapd("pred", Sum(3), inferer=Spy((8, 16, 8)))(data)
     assert seen == [(1, 3, 20, 12, 9)]  # together where the volume must be padded
+    seen.clear()
+    wrapped = ConfidenceMapd("pred", Sum(3), inferer=AutocastInferer(Spy((8, 8, 8)), amp=False))
+    torch.testing.assert_close(wrapped(data)["confidence"], whole)
+    assert seen == [(1, 2, 20, 12, 9)]  # as the bundle has it
 
 
 def test_invertd_brings_it_back_to_the_image(tmp_path):
