@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import inference, losses, pipeline, run_all, scaling, step, time_to_dice
+from benchmarks import inference, losses, pipeline, precision, run_all, scaling, step, time_to_dice
 from benchmarks.bundle_parts import bundle_parts
 from benchmarks.memory import peak_mb
 from benchmarks.pairing import interleave, ratio_columns
@@ -77,6 +77,13 @@ def test_inference():
     assert list(table["variant"][:4]) == names
     assert table["variant"][4].startswith("UNet")
     assert table[RATIO].gt(0).all(axis=None)
+
+
+def test_precision():
+    table = pd.DataFrame(precision.measure(TOY, rounds=1, forced=True))
+    assert table["variant"].tolist() == [*["False", "auto", "True"] * 2, "False", "bfloat16 by force"]
+    assert (table["warnings"] <= 1).all()
+    assert (table[RATIO] > 0).all(axis=None)
 
 
 def test_scaling():
