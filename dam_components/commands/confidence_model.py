@@ -29,7 +29,7 @@ from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 from dam_components.planning.stored_bundle import case_parts, put_stored_cases, put_stored_inference
-from dam_components.planning.stored_dataset import stored_dataset
+from dam_components.planning.stored_dataset import check_stored, stored_dataset
 
 __all__ = ["fit", "train_parts"]
 
@@ -93,7 +93,7 @@ def fit(
     stored = find_probabilities(str(probabilities), splits, in_sample)
     dataset = stored_dataset(str(images), str(labels), stored, str(probabilities), partial)
     name_by_user(dataset, modality, label_names)
-    write_bundle(target, source, dataset)
+    write_bundle(target, source, dataset, stored, order)
     known = {stored[case.name].fold for case in dataset.cases}
     names = [case.name for case in dataset.cases]
     random.Random(seed).shuffle(names)
@@ -130,8 +130,10 @@ def fit(
     )
 
 
-def write_bundle(target: Path, source: Path, dataset: SourceDataset) -> None:
-    """Checks the cases, plans for them and writes the bundle.
+def write_bundle(
+    target: Path, source: Path, dataset: SourceDataset, stored: Mapping[str, FoldFile], order: str | None
+) -> None:
+    """Checks the cases and their probabilities, plans for them and writes the bundle.
 
     Raises:
         ValueError: there are errors in the data; all are printed.
@@ -144,6 +146,7 @@ def write_bundle(target: Path, source: Path, dataset: SourceDataset) -> None:
     fingerprint = named_fingerprint(dataset, surveys)
     if dataset.label_names is None:
         dataset.label_names = {int(index): name for index, name in fingerprint.label_names.items()}
+    check_stored(dataset, stored, order)
     write_planned_bundle(target, source, dataset, fingerprint, make_plan(fingerprint), findings)
 
 

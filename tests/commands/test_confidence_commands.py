@@ -107,7 +107,16 @@ def test_the_bundle_that_fit_wrote_runs_by_itself(model, tmp_path):
     assert config["spacing"] == [-1.0, -1.0, -1.0]
 
 
+def change(folder, change_values):
+    """Writes a case's probabilities again."""
+    file = folder / "stored" / "case_01.npz"
+    np.savez(file, probabilities=change_values(np.load(file)["probabilities"]))
+
+
 WRONG = {
+    "swapped axes": (lambda f: change(f, lambda p: p.transpose(0, 3, 2, 1)), "the axes x and z look swapped"),
+    "logits": (lambda f: change(f, lambda p: np.log(p + 1e-6)), r"case_01\.npz holds .*look like logits"),
+    "half written": (lambda f: (f / "stored" / "case_01.npz").write_bytes(b"PK\3\4"), "it is cut short"),
     "case without label": (lambda f: (f / "labels" / "case_00.nii.gz").unlink(), r"1 cases have no label \(case_00\)"),
     "case without image": (lambda f: (f / "images" / "case_00.nii.gz").unlink(), r"no image \(case_00\)"),
     "case without file": (lambda f: (f / "stored" / "case_00.npz").unlink(), r"no probabilities \(case_00\)"),
