@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import shlex
@@ -204,10 +205,9 @@ def spent_minutes(started: tuple[float, os.times_result]) -> float:
 
 def fit_line(given: Mapping[str, Any]) -> str:
     """The command line that asked for this, without what was left at its default."""
-    names = ("images", "labels", "probabilities", "output", "order", "splits", "spacing", "modality", "label_names")
     words = ["dam", "confidence", "fit"]
-    for name in names:
-        if given[name] is not None:
+    for name, option in inspect.signature(fit).parameters.items():
+        if given[name] != option.default:
             words += [f"--{name}", str(given[name])]
     return shlex.join(words)
 
