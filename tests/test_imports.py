@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("dam_components/**/*.py"), *ROOT.glob("dam_study/**/*.py")])
 ROOTS = {
     "atomic_files",
+    "bundle_command",
     "dam_components",
     "distributed",
     "errors",

@@ -1,5 +1,6 @@
 """An option that names nothing is one line before any work."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -45,11 +46,15 @@ def test_entries_and_options_of_monai_pass(option):
     check_bundle_options([*RUN, f"--config_file=['{TRAIN}','{EVALUATE}']", option, "7"])
 
 
-@pytest.mark.parametrize(
-    "argv", [["pytest", "run", "--fold"], [RUN[0], "ckpt_export", "--fold"], [*RUN, "--args_file", "a.json", "--fold"]]
-)
+@pytest.mark.parametrize("argv", [["pytest", "run", "--fold"], [RUN[0], "ckpt_export", "--fold"]])
 def test_other_programs_pass(argv):
     check_bundle_options(argv)
+
+
+def test_options_in_a_file_count_too(tmp_path):
+    (tmp_path / "args.json").write_text(json.dumps({"config_file": TRAIN, "epoch": 3}))
+    with pytest.raises(ValueError, match="no entry epoch; did you mean --epochs"):
+        check_bundle_options([*RUN, "--args_file", str(tmp_path / "args.json")])
 
 
 def test_a_run_ends_with_that_line(tmp_path):

@@ -15,6 +15,7 @@ from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.figures import draw_case, save_figure
 from dam_components.handlers import summarise
+from dam_components.planning.model_folder import add_results
 from dam_components.synthetic import pelvic_spacing, write_pelvic_dataset
 
 __all__ = ["demo"]
@@ -44,17 +45,19 @@ def demo(output: str, seed: int = 0, epochs: int = EPOCHS, bundle: str | None = 
     new_patient = write_pelvic_dataset(folder / "new_patient", 1, seed + 1, SHAPE) / "imagesTr"
 
     setup = write_setup(folder, patients, seed, epochs)
-    pelvic = configs / "tasks" / "pelvic.json"
-    run_bundle([configs / "train.json", pelvic, setup])
-    run_bundle([configs / "train.json", configs / "evaluate.json", pelvic, setup], output_dir=folder / "evaluation")
-    run_bundle([configs / "inference.json", pelvic, setup], dataset_dir=new_patient, output_dir=folder / "segmentation")
+    run_bundle([configs / "train.json", configs / "tasks" / "pelvic.json", setup])
+    model = folder / "model"  # from here on a bundle of its own, with the values that it was trained with
+    configs = model / "configs"
+    run_bundle([configs / "train.json", configs / "evaluate.json"], output_dir=folder / "evaluation")
+    run_bundle([configs / "inference.json"], dataset_dir=new_patient, output_dir=folder / "segmentation")
 
     metrics = folder / "evaluation" / "metrics.csv"
     print(f"\n{dice_table(pd.read_csv(metrics))}\n\nwrote")
     image = next(new_patient.glob("*.nii.gz"))
     confidence, segmentation = sorted((folder / "segmentation").glob("*/*.nii.gz"))
     picture = draw_segmentation(image, segmentation, confidence, folder / "segmentation" / "segmentation.png")
-    weights = sorted((folder / "models").glob("*.pt"))
+    add_results(model, metrics, picture)
+    weights = sorted((model / "models").glob("*.pt"))
     for file in [*weights, metrics, segmentation, confidence, picture]:
         print(f"  {os.path.relpath(file)}")
 
@@ -67,13 +70,10 @@ def draw_segmentation(image: Path, segmentation: Path, confidence: Path, picture
 
 def write_setup(folder: Path, patients: Path, seed: int, epochs: int) -> Path:
     """Writes what the demo changes in the bundle, as a configuration that goes on top of the bundle's own."""
-    models = folder / "models"
     setup: dict[str, Any] = {
         "_desc_": "python -m dam_components demo: tasks/pelvic.json, small enough for two cores",
         "dataset_dir": str(patients),
-        "ckpt_dir": str(models),
-        "weights": str(models / "model.pt"),
-        "confidence_weights": str(models / "model_confidence.pt"),
+        "model_dir": str(folder / "model"),
         "output_dir": str(folder / "training"),
         "spacing": list(pelvic_spacing(SHAPE)),
         "patch_size": [48, 48, 16],

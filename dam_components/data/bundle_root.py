@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import ast
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from dam_components.bundle_command import command_files
 
 __all__ = ["find_bundle_root"]
 
@@ -31,27 +28,8 @@ def find_bundle_root(argv: Sequence[str] | None = None) -> str:
         >>> find_bundle_root(["another_program.py"])
         '.'
     """
-    argv = sys.argv if argv is None else argv
-    if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
-        return "."
-    files = _config_files(argv[1:])
+    files = command_files(argv)
     if not files:
         return "."
-    file = Path(files[0]).absolute()
+    file = files[0].absolute()
     return str(next((folder.parent for folder in file.parents if folder.name == "configs"), file.parent))
-
-
-def _config_files(arguments: Sequence[str]) -> list[str]:
-    """The names as python-fire and MONAI read them: one, a list as Python writes it, or with commas between."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config_file", "--config-file")
-    parser.add_argument("--args_file", "--args-file")
-    known, _ = parser.parse_known_args(list(arguments))
-    files = known.config_file
-    if files is None and known.args_file is not None:
-        files = json.loads(Path(known.args_file).read_text(encoding="utf-8")).get("config_file")
-    if isinstance(files, str) and files.lstrip()[:1] in ("[", "("):
-        files = ast.literal_eval(files)
-    if isinstance(files, str):
-        files = [files] if Path(files).is_file() else files.split(",")
-    return [str(file) for file in files or []]

@@ -26,7 +26,7 @@ STEPS = ("initialize", "run")  # what monai.bundle run does
 NO_RESULT = (
     *("bundle_root", "ckpt_dir", "confidence_weights", "dataset_dir", "folds_file", "network_dir", "output_dir"),
     *("weights", "work_dir", "resume", "device", "num_workers", "cache_rate", "main_process", "pretrained"),
-    *("difficulty_frames", "logged", "progress_title", "shown_loss", "validation_pictures"),
+    *("difficulty_frames", "logged", "progress_title", "shown_loss", "validation_pictures", "model_dir", "fingerprint"),
 )
 SHOWN = ("ConfidencePicture", "MLFlowHandler", "StatsHandler", "TensorBoardImageHandler", "TensorBoardStatsHandler")
 OURS = ("dam_components", "dam_study")
@@ -97,6 +97,9 @@ class _Digests:
 
 
 def _is_shown(item: Any) -> bool:
+    """Whether an item of a list is there for people, or writes the model's folder when all is computed."""
+    if isinstance(item, str):
+        return item.startswith("$@trained_model.")
     return isinstance(item, Mapping) and str(item.get("_target_", "")).rpartition(".")[2] in SHOWN
 
 

@@ -21,7 +21,7 @@ __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
 
 PROTOCOLS = ("kfold", "two-fold", "leave-one-out")
 # entries that say where things are, not what is done
-PLACES = ("ckpt_dir", "output_dir", "dataset_dir", "weights", "confidence_weights", "folds_file", "resume")
+PLACES = ("model_dir", "ckpt_dir", "output_dir", "dataset_dir", "weights", "confidence_weights", "folds_file", "resume")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def plan_cell(
         **changes,
         "folds_file": str(folds_file),
         "dataset_dir": where,
+        "model_dir": str(folder),
         "ckpt_dir": str(models),
         "weights": str(models / "model.pt"),
         "confidence_weights": str(models / "model_confidence.pt"),

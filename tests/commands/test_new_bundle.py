@@ -10,7 +10,7 @@ import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from dam_components.commands.planning import new_bundle
-from dam_components.planning.planned_bundle import COPIED
+from dam_components.planning.model_configs import OVERLAYS
 
 SCHEMA = Path(__file__).parents[1] / "bundle" / "metadata_schema.json"
 SHAPE = (24, 24, 8)
@@ -75,7 +75,7 @@ def test_the_plan_stands_in_the_configurations(made):
     assert train["folds"] == {"fold": 0, "folds": 5, "validation": 2, "seed": 0}
     assert not train["flip"]  # a label has a side
     assert not (made / "configs" / "flips.json").exists()
-    assert all((made / "configs" / name).is_file() for name in COPIED)
+    assert all((made / "configs" / name).is_file() for name in OVERLAYS)
     assert (made / "LICENSE").is_file()
     assert not [*(made / "models").iterdir()]
     assert "[2, 2, 1]" in (made / "configs" / "train.json").read_text()  # reads as the project's own
