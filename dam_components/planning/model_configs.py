@@ -91,9 +91,11 @@ def _inference(pattern: dict[str, Any], train: Mapping[str, Any], own: Mapping[s
     steps = [_for_the_image(step) for step in train["train"]["preprocessing_transforms"]]
     names = [name for name, value in pattern.items() if name not in PLACES and own.get(name) == value]
     names += ["network_def", "confidence_network_def", *_referred(steps)]
-    if train["validate"]["inferer"] != own["validate"]["inferer"]:
-        pattern["inferer"] = copy.deepcopy(train["validate"]["inferer"])
-        names += _referred(pattern["inferer"])
+    for part in ("inferer", "windows"):
+        ours, theirs = train["validate"][part], own["validate"][part]
+        changed = {name: value for name, value in ours.items() if theirs.get(name) != value}
+        pattern[part] = dict(ours) if "_target_" in changed else {**pattern[part], **changed}
+        names += _referred(changed)
     for name in _closure(names, train):
         pattern[name] = copy.deepcopy(train[name])
     pattern["preprocessing"]["transforms"] = steps
