@@ -31,9 +31,12 @@ SYSTEMS = {
     "default": (["experiments/default.json"], CHANNELS),
     "default_flips": (["experiments/default_flips.json"], CHANNELS),
     "unet": (["experiments/unet.json"], CHANNELS),
-    "vnet": (["experiments/vnet.json"], {**CHANNELS, "patches_per_case": 2}),  # batch norm at one voxel
+    "vnet": (["experiments/vnet.json"], {**CHANNELS, "patch_size": [32, 32, 16]}),  # it halves 16 voxels to one
     "channels": ([], {**CHANNELS, "channels": [4, 8, 8, 12], "overlap": 0.25, "network_def#residual": False}),
-    "cropped": ([], {**CHANNELS, "crop_nonzero": True, "largest_component": [1, 3], "validate#windows#mode": "constant"}),
+    "cropped": (
+        [],
+        {**CHANNELS, "crop_nonzero": True, "largest_component": [1, 3], "validate#windows#mode": "constant"},
+    ),
     "few labels": (["semi_supervised.json"], {**CHANNELS, "labelled": 1, "iterations_per_epoch": 1, "batch_size": 1}),
 }
 
