@@ -21,6 +21,7 @@ COMMANDS: dict[str, str | dict[str, str]] = {
     "new_bundle": "dam_components.commands.planning:new_bundle",
     "review": "dam_components.commands.reviewing:review",
     "synthesize": "dam_components.commands.synthesis:synthesize",
+    "train": "dam_components.commands.training:train",
 }
 
 

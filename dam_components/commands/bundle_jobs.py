@@ -14,10 +14,12 @@ from typing import Any
 
 from dam_components.interrupts import Interrupted
 
-__all__ = ["bundle_folder", "run_bundle"]
+__all__ = ["bundle_folder", "run_bundle", "run_command", "shell_line"]
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
+KNOWN_WARNING = "ignore:parsing config_file:UserWarning"
+_started: list[int] = []
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "bundle"
 
 
@@ -71,8 +73,24 @@ def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
+    run_command(command)
+
+
+def run_command(command: Sequence[str]) -> None:
+    """Prints and runs a command, which ends when this process does, however that happens.
+
+    MONAI's warning that a configuration is code is shown at the first command alone.
+
+    Args:
+        command: the words.
+
+    Raises:
+        SystemExit: with the status of a command that failed; 130 after Ctrl-C.
+    """
+    environment = {**os.environ, **({"PYTHONWARNINGS": KNOWN_WARNING} if _started else {})}
+    _started.append(1)
     print(f"\n$ {shell_line(command)}", flush=True)
-    with subprocess.Popen(command, preexec_fn=_end_with_parent if LIBC else None) as process:
+    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent if LIBC else None) as process:
         try:
             status = process.wait()
         except (KeyboardInterrupt, Interrupted) as stop:

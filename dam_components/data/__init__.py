@@ -2,7 +2,7 @@
 
 from dam_components.data.bundle_root import find_bundle_root
 from dam_components.data.few_labels import labelled_subset
-from dam_components.data.folds import Fold, decathlon_split, make_folds, read_folds, write_folds
+from dam_components.data.folds import Fold, decathlon_split, make_folds, out_of_fold_cases, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
 from dam_components.data.probability_cases import find_probabilities, list_stored_cases, stored_training_cases
@@ -23,6 +23,7 @@ __all__ = [
     "list_inference_cases",
     "list_stored_cases",
     "make_folds",
+    "out_of_fold_cases",
     "read_folds",
     "read_probabilities",
     "stored_training_cases",

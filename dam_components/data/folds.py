@@ -15,7 +15,7 @@ from dam_components.atomic_files import write_whole
 from dam_components.data.dataset_layouts import case_name
 from dam_components.data.decathlon_list import read_decathlon_list
 
-__all__ = ["Fold", "decathlon_split", "make_folds", "read_folds", "write_folds"]
+__all__ = ["Fold", "decathlon_split", "make_folds", "out_of_fold_cases", "read_folds", "write_folds"]
 
 SECTIONS = ("train", "validation", "test")
 
@@ -190,6 +190,25 @@ def decathlon_split(
         )
     chosen = [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
     return _in_parts(chosen, parts, leave_out, seed)
+
+
+def out_of_fold_cases(dataset_dir: str | os.PathLike, fold: int = 0, **split: Any) -> list[dict[str, Any]]:
+    """Every labelled case, with the number of the fold that tests it as ``part``: its S did not learn from the case.
+
+    Args:
+        dataset_dir: see ``decathlon_split``.
+        fold: of no matter; a configuration's ``folds`` holds it.
+        split: ``folds``, ``validation``, ``seed`` and ``folds_file`` of ``decathlon_split``.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``decathlon_split``.
+    """
+    file = split.get("folds_file")
+    count = len(json.loads(Path(file).read_text(encoding="utf-8"))["splits"]) if file else split.get("folds", 5)
+    tested = [
+        (case, number) for number in range(count) for case in decathlon_split(dataset_dir, "test", number, **split)
+    ]
+    return sorted(({**case, "part": number} for case, number in tested), key=lambda case: str(case["case"]))
 
 
 def _in_parts(cases: list[dict[str, Any]], parts: int, leave_out: int | None, seed: int) -> list[dict[str, Any]]:

@@ -1,0 +1,113 @@
+"""The page of a finished training: table, curves and pictures in one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dam_components.atomic_files import write_whole
+from dam_components.planning.model_folder import add_results
+
+__all__ = ["write_results"]
+
+PICTURES = 12
+STYLE = (
+    "body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
+    "td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ccc}img{max-width:100%}.note{color:#a00}"
+)
+
+
+def write_results(model: Path, work: Path, failed: Mapping[str, str]) -> Path:
+    """Writes ``index.html`` into a model's folder, and the table of the test cases into its README.
+
+    Args:
+        model: the folder.
+        work: of the training.
+        failed: optional stages that failed, and why.
+
+    Returns:
+        The page.
+    """
+    metrics = work / "evaluation" / "metrics.csv"
+    if metrics.is_file():
+        add_results(model, metrics)
+    parts = [*(f'<p class="note">{html.escape(text)}</p>' for text in failed.values())]
+    if metrics.is_file():
+        parts += test_tables(pd.read_csv(metrics), work / "test_cases" / "summary.csv")
+    parts += ["<h2>Training</h2>", picture(training_curves(work / "S"))]
+    parts += case_pictures(work / "test_cases")
+    title = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8")).get("name", model.name)
+    page = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    page += (
+        f"<h1>{html.escape(title)}</h1>" + "\n".join(parts) + "<p>Research use only; not for clinical decisions.</p>\n"
+    )
+    return write_whole(model / "index.html", page)
+
+
+def test_tables(rows: pd.DataFrame, summary: Path) -> Iterator[str]:
+    """Means over the test cases by class, and each case's Dice beside the predicted one."""
+    whole = rows[rows["region"] == "whole"] if "region" in rows else rows
+    numbers = [name for name in whole.columns if pd.api.types.is_numeric_dtype(whole[name])]
+    count = whole["case"].nunique()
+    yield f"<h2>{count} test cases</h2><p>Means; no S that segmented a case has learned from it.</p>"
+    yield whole.groupby("label", sort=False)[numbers].mean().round(3).to_html(border=0)
+    cases = whole.groupby("case")["dice"].mean().rename("Dice").to_frame()
+    if summary.is_file():
+        judged = pd.read_csv(summary).set_index("case")
+        names = [str(name).removesuffix(".gz").removesuffix(".nii") for name in judged.index]
+        judged.index = pd.Index(names, name="case")
+        columns = {"predicted_mean_dice": "predicted Dice", "calibrated": "calibrated", "review": "to review"}
+        cases = cases.join(judged[[*columns]].rename(columns=columns))
+    yield "<h2>Each case</h2>" + cases.sort_values("Dice").round(3).to_html(border=0)
+
+
+def training_curves(folder: Path) -> Figure:
+    """Losses and validation metric of each training in the folder, from TensorBoard's files."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    runs = sorted({file.parent for file in folder.rglob("events.out.tfevents*")})
+    for run in runs:
+        events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            axis = axes[0] if "loss" in tag else axes[1]
+            points = sorted({event.step: event.value for event in events.Scalars(tag)}.items())
+            axis.plot(*zip(*points, strict=True), label=tag if len(runs) == 1 else f"{run.name} {tag}")
+    axes[0].set(xlabel="iteration", ylabel="loss")
+    axes[1].set(xlabel="epoch", ylabel="Dice")
+    for axis in axes:
+        if 0 < len(axis.get_lines()) < 8:
+            axis.legend(fontsize="small")
+    return figure
+
+
+def picture(figure: Figure) -> str:
+    """A figure within the page."""
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=110, format="png")
+    plt.close(figure)
+    return image_tag(stream.getvalue())
+
+
+def image_tag(content: bytes) -> str:
+    """A PNG within the page."""
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
+
+
+def case_pictures(folder: Path) -> Iterator[str]:
+    """The review picture of each test case, the ones to look at first in front."""
+    summary = folder / "summary.csv"
+    if not summary.is_file():
+        return
+    yield "<h2>Test cases, the least trusted slices</h2>"
+    for case in pd.read_csv(summary)["case"].head(PICTURES):
+        for file in sorted((folder / str(case)).glob("*.png")):
+            yield f"<p>{html.escape(str(case))}</p>{image_tag(file.read_bytes())}"

@@ -1,0 +1,178 @@
+"""The stages of `dam train`: planned from data, skipped when done, gone on with after a kill. No network is trained here;
+benchmarks/killed_training.py does that."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from dam_components.commands import training
+from dam_components.commands.training import train
+from dam_components.commands.training_stages import TrainingJob, stages_of
+from dam_components.data import decathlon_split, out_of_fold_cases
+from dam_components.folder_lock import release_folders
+from dam_components.synthetic import write_pelvic_dataset
+
+STAGES = ["S", "part0", "part1", "part2", "D", "calibration", "evaluation", "test_cases"]
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    return write_pelvic_dataset(tmp_path_factory.mktemp("data") / "patients", cases=12, shape=(32, 32, 16))
+
+
+@pytest.fixture(autouse=True)
+def folders_given_back():
+    yield
+    release_folders()
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that are run, in place of running them; each makes its files unless it is told to fail."""
+    run, fails = [], {}
+
+    def fake(words):
+        names = {stage.name: stage for stage in known}
+        (name,) = [name for name, stage in names.items() if stage.words == tuple(words[1 : 1 + len(stage.words)])]
+        run.append((name, [str(word) for word in words]))
+        if name in fails:
+            raise SystemExit(fails[name])
+        for file in names[name].makes:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.name == "metrics.csv":
+                rows = [{"case": "a", "label": "bladder", "region": "whole", "dice": 0.5}]
+                pd.DataFrame(rows).to_csv(file, index=False)
+            elif file.name == "summary.csv":
+                row = {"case": "a", "review": True, "predicted_mean_dice": 0.4, "calibrated": False}
+                pd.DataFrame([row]).to_csv(file, index=False)
+            elif not file.is_file():
+                file.write_text("{}")
+
+    known = []
+
+    def remember(job):
+        known[:] = stages_of(job)
+        return list(known)
+
+    monkeypatch.setattr(training, "run_command", fake)
+    monkeypatch.setattr(training, "stages_of", remember)
+    monkeypatch.setattr(training, "write_results", lambda model, work, failed: (model / "index.html", failed))
+    return run, fails
+
+
+def names(run):
+    return [name for name, _ in run]
+
+
+def test_every_stage_runs_once_and_a_second_call_has_nothing_to_do(patients, tmp_path, commands, capsys):
+    run, _ = commands
+    train(str(patients), str(tmp_path / "M"), epochs=2)
+    assert names(run) == STAGES
+    shown = capsys.readouterr().out
+    shares = [int(share) for share in re.findall(r"^  \S+ +(\d+) %", shown, re.MULTILINE)]
+    assert len(shares) == len(STAGES) and 95 <= sum(shares) <= 105
+    train(str(patients), str(tmp_path / "M"), epochs=2)
+    assert names(run) == STAGES
+    assert capsys.readouterr().out.count("(done)") == len(STAGES)
+
+
+def test_a_stage_that_fails_ends_it_and_the_same_command_goes_on(patients, tmp_path, commands):
+    run, fails = commands
+    fails["part1"] = 1
+    with pytest.raises(SystemExit) as ended:
+        train(str(patients), str(tmp_path / "M"))
+    assert ended.value.code == 1 and names(run) == STAGES[:3]
+    fails.clear()
+    train(str(patients), str(tmp_path / "M"))
+    assert names(run)[3:] == STAGES[2:]
+
+
+def test_what_has_checkpoints_goes_on_from_them(patients, tmp_path, commands):
+    run, fails = commands
+    fails["S"] = 130
+    with pytest.raises(SystemExit):
+        train(str(patients), str(tmp_path / "M"))
+    folder = tmp_path / "M" / "training" / "S" / "run"
+    folder.mkdir(parents=True)
+    torch.save({"trainer": {}}, folder / "run_checkpoint_epoch=1.pt")
+    fails.clear()
+    train(str(patients), str(tmp_path / "M"))
+    assert "--resume" not in run[0][1] and run[1][1][-2:] == ["--resume", "True"]
+    assert all("--resume" not in words for _, words in run[2:])
+
+
+def test_a_result_that_is_gone_is_made_again(patients, tmp_path, commands):
+    run, _ = commands
+    train(str(patients), str(tmp_path / "M"))
+    (tmp_path / "M" / "training" / "parts" / "part1" / "model.pt").unlink()
+    train(str(patients), str(tmp_path / "M"))
+    assert names(run)[len(STAGES) :] == ["part1"]
+
+
+def test_a_calibration_that_cannot_be_does_not_end_it(patients, tmp_path, commands, capsys):
+    run, fails = commands
+    fails["calibration"] = 1
+    train(str(patients), str(tmp_path / "M"))
+    assert names(run) == STAGES
+    assert "calibration failed; its message is above" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        train(str(patients), str(tmp_path / "M"), stage="calibration")
+
+
+def test_other_options_are_refused(patients, tmp_path, commands):
+    train(str(patients), str(tmp_path / "M"), epochs=2)
+    with pytest.raises(
+        ValueError, match=r"M is of a training with other options \(entries was .*'epochs': 2.*: give the"
+    ):
+        train(str(patients), str(tmp_path / "M"), epochs=3)
+
+
+def test_stages_can_be_run_one_by_one(patients, tmp_path, commands):
+    run, _ = commands
+    for stage in ["plan", *STAGES, "page"]:
+        train(str(patients), str(tmp_path / "M"), stage=stage)
+    assert names(run) == STAGES
+    with pytest.raises(ValueError, match="stage must be plan, S, part0.* or page, got D2"):
+        train(str(patients), str(tmp_path / "M"), stage="D2")
+
+
+def test_the_plan_is_a_bundle_of_its_own_and_each_stage_names_its_places(patients, tmp_path, capsys):
+    train(str(patients), str(tmp_path / "M"), dry_run=True, epochs=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$ ")]
+    assert len(lines) == len(STAGES)
+    plan, model = tmp_path / "M" / "training" / "plan", tmp_path / "M"
+    assert f"{plan}/configs/train.json" in lines[0] and f"--model_dir {model}" in lines[0]
+    assert all(f"{plan}/configs/crossfit_part.json" in line for line in lines[1:4])
+    assert all(f"{model}/configs" in line for line in (lines[4], *lines[6:]))
+    assert not (model / "configs").exists()
+
+
+def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
+    train(str(patients), str(tmp_path / "M"), dry_run=True, folds="all")
+    shown = capsys.readouterr().out
+    folds = len(re.findall(r"^  S\d", shown, re.MULTILINE))
+    assert folds == 5 and "  S  " not in shown and "part0" not in shown.split("$ ")[0]
+    train(str(patients), str(tmp_path / "F"), dry_run=True, final=True)
+    assert "S on every case" in capsys.readouterr().out
+
+
+def test_out_of_fold_cases_are_those_that_a_fold_tests(patients):
+    split = {"folds": 3, "validation": 2, "seed": 1}
+    cases = out_of_fold_cases(patients, fold=2, **split)
+    assert [case["case"] for case in cases] == [case["case"] for case in decathlon_split(patients, "all")]
+    for fold in range(3):
+        tested = {case["case"] for case in decathlon_split(patients, "test", fold, **split)}
+        assert {case["case"] for case in cases if case["part"] == fold} == tested
+
+
+def test_a_bundle_trains_by_its_own_configuration_and_overlays():
+    configs = Path(__file__).parents[2] / "bundle" / "configs"
+    job = TrainingJob(
+        Path("/M"), configs.parent, (configs / "tasks" / "promise12.json",), overrides={"channels": [4, 8]}
+    )
+    assert job.entries() == {"channels": [4, 8], "model_dir": Path("/M"), "seed": 0}
+    assert json.loads((configs / "train.json").read_text())["epochs"]
