@@ -1,5 +1,4 @@
-"""The stages of `dam train`: planned from data, skipped when done, gone on with after a kill. No network is trained here;
-benchmarks/killed_training.py does that."""
+"""Stages of `dam train`: planned from data, skipped when done, gone on with after a kill. None is run here."""
 
 import json
 import re
@@ -74,7 +73,8 @@ def test_every_stage_runs_once_and_a_second_call_has_nothing_to_do(patients, tmp
     assert names(run) == STAGES
     shown = capsys.readouterr().out
     shares = [int(share) for share in re.findall(r"^  \S+ +(\d+) %", shown, re.MULTILINE)]
-    assert len(shares) == len(STAGES) and 95 <= sum(shares) <= 105
+    assert len(shares) == len(STAGES)
+    assert 95 <= sum(shares) <= 105
     train(str(patients), str(tmp_path / "M"), epochs=2)
     assert names(run) == STAGES
     assert capsys.readouterr().out.count("(done)") == len(STAGES)
@@ -85,7 +85,8 @@ def test_a_stage_that_fails_ends_it_and_the_same_command_goes_on(patients, tmp_p
     fails["part1"] = 1
     with pytest.raises(SystemExit) as ended:
         train(str(patients), str(tmp_path / "M"))
-    assert ended.value.code == 1 and names(run) == STAGES[:3]
+    assert ended.value.code == 1
+    assert names(run) == STAGES[:3]
     fails.clear()
     train(str(patients), str(tmp_path / "M"))
     assert names(run)[3:] == STAGES[2:]
@@ -101,7 +102,8 @@ def test_what_has_checkpoints_goes_on_from_them(patients, tmp_path, commands):
     torch.save({"trainer": {}}, folder / "run_checkpoint_epoch=1.pt")
     fails.clear()
     train(str(patients), str(tmp_path / "M"))
-    assert "--resume" not in run[0][1] and run[1][1][-2:] == ["--resume", "True"]
+    assert "--resume" not in run[0][1]
+    assert run[1][1][-2:] == ["--resume", "True"]
     assert all("--resume" not in words for _, words in run[2:])
 
 
@@ -145,7 +147,8 @@ def test_the_plan_is_a_bundle_of_its_own_and_each_stage_names_its_places(patient
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$ ")]
     assert len(lines) == len(STAGES)
     plan, model = tmp_path / "M" / "training" / "plan", tmp_path / "M"
-    assert f"{plan}/configs/train.json" in lines[0] and f"--model_dir {model}" in lines[0]
+    assert f"{plan}/configs/train.json" in lines[0]
+    assert f"--model_dir {model}" in lines[0]
     assert all(f"{plan}/configs/crossfit_part.json" in line for line in lines[1:4])
     assert all(f"{model}/configs" in line for line in (lines[4], *lines[6:]))
     assert not (model / "configs").exists()
@@ -155,7 +158,9 @@ def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
     train(str(patients), str(tmp_path / "M"), dry_run=True, folds="all")
     shown = capsys.readouterr().out
     folds = len(re.findall(r"^  S\d", shown, re.MULTILINE))
-    assert folds == 5 and "  S  " not in shown and "part0" not in shown.split("$ ")[0]
+    assert folds == 5
+    assert "  S  " not in shown
+    assert "part0" not in shown.split("$ ")[0]
     train(str(patients), str(tmp_path / "F"), dry_run=True, final=True)
     assert "S on every case" in capsys.readouterr().out
 
