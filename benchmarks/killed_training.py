@@ -21,6 +21,7 @@ import torch
 from dam_components.networks import identity_in, read_weights
 
 FILES = ("model.pt", "model_confidence.pt")
+STAGES = 8  # over which the kills are spread
 
 
 def train(data: str, model: Path, options: list[str], log: Path) -> subprocess.Popen:
@@ -30,11 +31,19 @@ def train(data: str, model: Path, options: list[str], log: Path) -> subprocess.P
         return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
 
 
+def stages_done(model: Path) -> list[str]:
+    """Names of the stages that are done."""
+    return sorted(file.stem for file in (model / "training" / "done").glob("*.json"))
+
+
 def killed(data: str, model: Path, options: list[str], log: Path, kills: int, longest_s: float, seed: int) -> int:
-    """Trains with so many kills; gives how many there were before it had ended by itself."""
+    """Trains with so many kills, each at a random moment after a stage further on has begun; gives how many there were
+    before it had ended by itself."""
     draw = random.Random(seed)
     for number in range(kills):
-        process, delay = train(data, model, options, log), draw.uniform(2, longest_s)
+        process, delay = train(data, model, options, log), draw.uniform(0, longest_s)
+        while process.poll() is None and len(stages_done(model)) < number * STAGES // kills:
+            time.sleep(0.2)
         try:
             process.wait(timeout=delay)
             return number
@@ -88,7 +97,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--longest_s", type=float, default=90.0)
+    parser.add_argument("--longest_s", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
