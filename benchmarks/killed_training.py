@@ -52,11 +52,8 @@ def killed(data: str, model: Path, options: list[str], log: Path, kills: int, lo
             process.wait()
         time.sleep(0.5)
         left = [file for file in model.rglob("*") if file.name.startswith(("tmp", ".")) and ".in_use" not in file.name]
-        done = sorted(file.stem for file in (model / "training" / "done").glob("*.json"))
-        print(
-            f"kill {number + 1} after {delay:.0f} s; done: {', '.join(done) or '-'}; temporary files: {left}",
-            flush=True,
-        )
+        done = ", ".join(stages_done(model)) or "-"
+        print(f"kill {number + 1}, {delay:.0f} s into a stage; done: {done}; temporary files: {left}", flush=True)
     process = train(data, model, options, log)
     if process.wait():
         raise SystemExit(f"the training failed, see {log}")
