@@ -81,7 +81,7 @@ def check_writable(folder: str | os.PathLike) -> None:
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
+        with tempfile.TemporaryFile(dir=str(folder)) as probe:
             probe.write(b"0" * 4096)
     except OSError as error:
         raise OSError(

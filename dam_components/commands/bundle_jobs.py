@@ -103,4 +103,5 @@ def run_command(command: Sequence[str]) -> None:
 
 def _end_with_parent() -> None:
     """Runs in the new process: when the one that has started it is killed, so is this one."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -52,7 +52,8 @@ def judge_parts(
     evidence, temperatures = [], []
     for part, path in enumerate(weights):
         others = [sampled for of_part, sampled in voxels.values() if of_part != part]
-        temperature = fit_temperature(*(torch.cat(parts) for parts in zip(*others, strict=True)))
+        logits, labels = (torch.cat(parts) for parts in zip(*others, strict=True))
+        temperature = fit_temperature(logits, labels)
         temperatures.append(temperature)
         scores = make_scores(
             STORED_SCORES,

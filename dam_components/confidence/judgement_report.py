@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,13 +91,14 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
     """
     band = table[table["region"] == "band"].set_index("score")
     better, lines = True, []
+    rows: dict[str, Any] = {str(name): row for name, row in band.iterrows()}
     for rival in ("softmax", "entropy", "temperature"):
-        found = {measure: _compare(band.loc[rival], measure) for measure in ("auroc", "aupr")}
+        found = {measure: _compare(rows[rival], measure) for measure in ("auroc", "aupr")}
         better &= all(word == "better" for word in found.values())
-        texts = [f"{m.upper()} {_difference(band.loc[rival], m)}, {word}" for m, word in found.items()]
+        texts = [f"{m.upper()} {_difference(rows[rival], m)}, {word}" for m, word in found.items()]
         lines.append(f"- Finding wrong voxels near the structures, D against {rival}: {'; '.join(texts)}.")
-    of_d, softmax, temperature = (float(band.loc[name, "ece"]) for name in ("D", "softmax", "temperature"))
-    word = _compare(band.loc["temperature"], "ece")
+    of_d, softmax, temperature = (float(rows[name]["ece"]) for name in ("D", "softmax", "temperature"))
+    word = _compare(rows["temperature"], "ece")
     lines.append(
         f"- Calibration error near the structures: D {of_d:.4f}, softmax {softmax:.4f}, softmax at a fitted "
         f"temperature {temperature:.4f}. D is {word} than the latter."

@@ -54,7 +54,8 @@ def stored_shape(file: str | Path) -> tuple[int, ...]:
     path = Path(file)
     try:
         if path.name.endswith((".nii", ".nii.gz")):
-            return tuple(nibabel.load(path).shape)
+            image: Any = nibabel.load(path)
+            return tuple(image.shape)
         if path.suffix == ".npy":
             return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
         with zipfile.ZipFile(path) as archive:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -124,7 +125,7 @@ def _read(file: Path, order: str | None) -> tuple[np.ndarray, str]:
     """The file's array and the order of its axes."""
     try:
         if file.name.endswith((".nii", ".nii.gz")):
-            image = nibabel.load(file)
+            image: Any = nibabel.load(file)
             return np.asanyarray(image.dataobj), order or NIFTI_ORDER
         stored = np.load(file, allow_pickle=False)
         if isinstance(stored, np.ndarray):

@@ -80,7 +80,7 @@ class TrainingProgress:
         shown = {"loss": f"{float(self.sum) / max(self.count, 1):.4f}"}
         if self.validator is not None:
             name = getattr(self.validator.state, "key_metric_name", None)
-            metric = self.validator.state.metrics.get(name)
+            metric = self.validator.state.metrics.get(str(name))
             shown |= {} if metric is None else {str(name): f"{float(metric):.4f}"}
         return shown
 

@@ -109,7 +109,7 @@ def file_digests(made_for: MadeFor) -> list[str]:
         FileNotFoundError, ValueError: as :func:`read_weights`.
     """
     if isinstance(made_for, nn.Module):
-        network = made_for.module if is_parallel(made_for) else made_for
+        network: Any = made_for.module if is_parallel(made_for) else made_for
         return [parameters_digest(network.state_dict())]
     files = [made_for] if isinstance(made_for, (str, Path)) else made_for
     return [parameters_digest(read_weights(file)) for file in files]

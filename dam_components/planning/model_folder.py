@@ -145,7 +145,11 @@ class TrainedModel:
         if not files or not self.main_process or not file.is_file():
             return
         content = json.loads(file.read_text(encoding="utf-8"))
-        stage = {"configs": names_of(files), "options": self._options(), "epochs": self.trainer.state.epoch}
+        stage: dict[str, Any] = {
+            "configs": names_of(files),
+            "options": self._options(),
+            "epochs": self.trainer.state.epoch,
+        }
         before = [other for other in content.get("stages", []) if other["configs"][-1] != stage["configs"][-1]]
         write_whole(file, config_text({**content, "stages": [*before, stage]}))
         add_results(Path(self.folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
@@ -121,14 +122,17 @@ def telling_places(inferer: Inferer, size: Sequence[int]) -> Inferer | None:
     window is padded, which moves the places.
     """
     inner = getattr(inferer, "inferer", None)
+    name: str
+    value: Any
     if isinstance(inner, Inferer):
         located = telling_places(inner, size)
         name, value = "inferer", located
     else:
-        plain = isinstance(inferer, SlidingWindowInferer) and not isinstance(
+        if not isinstance(inferer, SlidingWindowInferer) or isinstance(
             inferer, (SliceInferer, SlidingWindowInfererAdapt)
-        )
-        if not plain or inferer.with_coord or padded(inferer.roi_size, size):
+        ):
+            return None
+        if inferer.with_coord or padded(inferer.roi_size, size):
             return None
         name, value = "with_coord", True
     if value is None:

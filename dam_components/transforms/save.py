@@ -29,9 +29,11 @@ class WholeFileWriter(NibabelWriter):
     A volume of a single slice keeps its third axis, and the file says millimetres.
     """
 
-    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+    def set_data_array(
+        self, data_array: Any, channel_dim: int | None = 0, squeeze_end_dims: bool = False, **kwargs: Any
+    ) -> None:
         """The channel goes last, and goes away where there is one."""
-        super().set_data_array(data_array, channel_dim, **{**kwargs, "squeeze_end_dims": False})
+        super().set_data_array(data_array, channel_dim, squeeze_end_dims=False, **kwargs)
         if self.data_obj is not None and self.data_obj.shape[-1] == 1:
             self.data_obj = self.data_obj[..., 0]
 
