@@ -71,7 +71,7 @@ export class Viewer {
     this.shown = {};
     this.main.change("volumes", []);
     await settled();
-    this.main.change("draw_lut", { lut: colourTable(colours) });
+    this.main.change("draw_lut", { lut: colourTable(colours), labels: Array(256).fill("") });
     for (const [name, bytes, values] of entries) {
       const id = `${name}-${++this.count}`;
       this.shown[name] = new Model({ ...VOLUME, ...values, id, name: `${name}.nii`, data: new DataView(bytes) }, this.volumes);
