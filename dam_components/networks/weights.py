@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,6 +72,18 @@ def load_weights(
     return network
 
 
+def check_sums(path: str | Path) -> None:
+    """Compares the checksums in a file of PyTorch's, which PyTorch itself does not.
+
+    Raises:
+        ValueError: a part is damaged.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as parts:
+            if (broken := parts.testzip()) is not None:
+                raise ValueError(f"the checksum of {broken} is wrong")
+
+
 def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
     """The ``state_dict`` in a file; :func:`~dam_components.networks.identity.identity_in` says whose it is.
 
@@ -81,6 +94,7 @@ def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights at {path}; train first, or name another file")
     try:
+        check_sums(path)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         for name in WRAPPED:
             saved = saved[name] if isinstance(saved.get(name), Mapping) else saved

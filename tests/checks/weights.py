@@ -43,6 +43,15 @@ def _(tmp_path):
     load_weights(network(), file)
 
 
+@refused(PLACE, "one flipped bit in the weights", "cannot be read as a state_dict")
+def _(tmp_path):
+    file = saved(tmp_path)
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    load_weights(network(), file)
+
+
 class Runs:
     def __reduce__(self):
         return (print, ("executed",))
