@@ -6,7 +6,7 @@ import torch
 
 from dam_components.predicted_class import predict_class
 
-CHUNK = 2**20  # numbers at a time in float64, so that a large volume takes no gigabytes
+CHUNK = 2**18  # numbers at a time in float64, so that a large volume takes no gigabytes
 
 
 def predicted_dice(
@@ -66,15 +66,15 @@ def predicted_dice(
         raise ValueError("confidence must be in [0, 1], got values outside or nan: apply the sigmoid to D's logits.")
 
     voxels = max(1, CHUNK // probabilities.shape[1])
-    sums: list[torch.Tensor] = [
-        _sums(prob.double(), right.double())
-        for prob, right in zip(
-            probabilities.detach().flatten(2).split(voxels, 2),
-            confidence.detach().flatten(2).split(voxels, 2),
-            strict=True,
-        )
-    ]
-    size, true_positives, false_negatives, log_absent = torch.stack(sums).sum(0)
+    # added up as they come: small results kept between large ones would leave holes of gigabytes in memory
+    sums = probabilities.new_zeros((4, *probabilities.shape[:2]), dtype=torch.float64)
+    for prob, right in zip(
+        probabilities.detach().flatten(2).split(voxels, 2),
+        confidence.detach().flatten(2).split(voxels, 2),
+        strict=True,
+    ):
+        sums += _sums(prob.double(), right.double())
+    size, true_positives, false_negatives, log_absent = sums
     ratio = 2 * true_positives / (size + true_positives + false_negatives).clamp_min(1e-300)
     dice = torch.where(size > 0, ratio, log_absent.exp())
     return dice if include_background else dice[:, 1:]

@@ -110,8 +110,8 @@ def case_quality(
 
 def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
     """Mean of the values where the zone is, slab by slab in float64."""
-    parts = [(values[slab] * zone[slab]).sum(dtype=torch.float64) for slab in slabs(values[None])]
-    return float(torch.stack(parts).sum() / torch.count_nonzero(zone))
+    total = sum(float((values[slab] * zone[slab]).sum(dtype=torch.float64)) for slab in slabs(values[None]))
+    return total / int(torch.count_nonzero(zone))
 
 
 def touches_border(mask: torch.Tensor, share: float = BORDER_SHARE) -> bool:
@@ -124,7 +124,8 @@ def touches_border(mask: torch.Tensor, share: float = BORDER_SHARE) -> bool:
         (True, False)
     """
     for axis in (axis for axis in range(mask.ndim) if mask.shape[axis] >= LEAST_SLICES):
-        areas = mask.movedim(axis, 0).flatten(1).sum(1)
+        others = [other for other in range(mask.ndim) if other != axis]
+        areas = torch.count_nonzero(mask, dim=others)
         if max(areas[0], areas[-1]) > share * areas.max():
             return True
     return False
