@@ -29,7 +29,7 @@ def train(
     final: bool = False,
     epochs: int | None = None,
     seed: int = 0,
-    config_overlay: str | Sequence[str] = (),
+    overlay: str | Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     images: str | None = None,
     labels: str | None = None,
@@ -57,7 +57,7 @@ def train(
             best in the folds.
         epochs: of every training, to try things out; by default the plan's.
         seed: of every training.
-        config_overlay: with a bundle: configuration files on top of its train.json, separated by commas.
+        overlay: with a bundle: configuration files on top of its train.json, separated by commas.
         overrides: other entries of the configuration by name: '{"channels": [8, 16, 32, 64]}'.
         images: folder of the images, from data, where there is no dataset.json.
         labels: folder of their labels, likewise.
@@ -80,7 +80,7 @@ def train(
     is_bundle = (given / "configs" / "train.json").is_file()
     if stage is None:
         hold_folders(model / "training")
-    overlays = tuple(Path(word).absolute() for word in comma_words(config_overlay))
+    overlays = tuple(Path(word).absolute() for word in comma_words(overlay))
     source = given if is_bundle else model / "training" / "plan"
     every = folds == "all" or final
     if isinstance(folds, str) and not every:
