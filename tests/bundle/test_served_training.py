@@ -80,7 +80,7 @@ def test_monai_label_adds_no_loader_of_its_own(configs):
 def test_other_processes_are_quiet(configs):
     config = json.loads((configs / "train.json").read_text())
     handlers = [*config["train"]["handlers"], *config["validate"]["handlers"]]
-    writes = ("ProgressBar", "StatsHandler", "TensorBoardStatsHandler", "FinalSaver", "ConfidencePicture")
+    writes = ("Progress", "ProgressBar", "StatsHandler", "TensorBoardStatsHandler", "FinalSaver", "ConfidencePicture")
     for handler in (handler for handler in handlers if isinstance(handler, dict)):
         quiet = handler.get("_disabled_", "").startswith("$not @main_process")
         assert quiet == handler["_target_"].endswith(writes), handler["_target_"]
