@@ -16,8 +16,8 @@ import struct
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,23 @@ def planning(folder: Path) -> Any:
 READERS = {"train": train_reader, "inference": inference, "new_bundle": planning}
 
 
-def outcome(read: Callable[[Path], Any], folder: Path, good: list[np.ndarray]) -> str:
-    """Refused, harmless (what is read is what was), accepted, or an error that is none of ours."""
+@contextmanager
+def silence() -> Iterator[None]:
+    """Neither log nor warnings, which name every damaged file."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def outcome(read: Callable[[Path], Any], folder: Path, good: list[np.ndarray]) -> str:
+    """Refused, harmless (what is read is what was), accepted, or an error that is none of ours."""
+    try:
+        with silence():
             seen = read(folder)
     except Exception as error:
         message = plain_message(error, [Path(__file__).parent, Path(__file__).parents[1] / "dam_components"])
@@ -179,7 +191,6 @@ def run(count: int = 500, seed: int = 0) -> None:
         count: damaged inputs.
         seed: of the damages.
     """
-    logging.disable(logging.CRITICAL)
     draw, table, bad = random.Random(seed), Counter[tuple[str, str, str]](), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
