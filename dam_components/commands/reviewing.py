@@ -13,7 +13,7 @@ def review(results: str, port: int = 0, images: str | None = None) -> None:
     Prints an address to open. Only this machine is served. Verdicts go to review.csv in the folder, at once.
 
     Args:
-        results: the folder that inference wrote (its output_dir).
+        results: the folder that inference wrote (its output_dir), or a model's folder that train left: its test cases.
         port: of the server; by default a free one.
         images: the images' folder, if they no longer lie where inference read them.
 

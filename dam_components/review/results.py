@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dam_components.data.case_reports import find_reports, read_reports
 
 __all__ = ["Results"]
+
+TEST_CASES = Path("training", "test_cases")  # of a model's folder, as METRICS
+METRICS = Path("training", "evaluation", "metrics.csv")
 
 
 class Results:
@@ -21,7 +26,7 @@ class Results:
     exception is the image, which a report names and which may lie anywhere.
 
     Args:
-        folder: what was ``output_dir`` in inference.
+        folder: what was ``output_dir`` in inference, or a model's folder that ``dam train`` left: then its test cases.
         images: look for the images here, by the file name in the report: for results that moved to another machine.
 
     Raises:
@@ -30,6 +35,9 @@ class Results:
 
     def __init__(self, folder: str | os.PathLike, images: str | os.PathLike | None = None) -> None:
         self.folder = Path(folder).resolve()
+        self.model: Path | None = None
+        if (self.folder / TEST_CASES).is_dir():
+            self.model, self.folder = self.folder, self.folder / TEST_CASES
         self.images = None if images is None else Path(images)
         if self.images is not None and not self.images.is_dir():
             raise FileNotFoundError(f"there is no folder {self.images}; name the images' folder with --images")
@@ -47,6 +55,26 @@ class Results:
             self._reports = {report["case"]: report for report in read_reports(files)}
             self._files = files
         return list(self._reports.values())
+
+    def model_page(self) -> Path:
+        """The page of results that ``dam train`` wrote.
+
+        Raises:
+            FileNotFoundError: these results are no model's, or it has no page.
+        """
+        if self.model is None or not (self.model / "index.html").resolve().is_relative_to(self.model):
+            raise FileNotFoundError(f"{self.folder} is not of a model's folder")
+        return self.model / "index.html"
+
+    def true_dice(self) -> dict[str, float]:
+        """Each test case's mean Dice over its structures, where ``dam train`` evaluated them."""
+        table = None if self.model is None else self.model / METRICS
+        if table is None or not table.is_file():
+            return {}
+        rows = pd.read_csv(table, dtype={"case": str})
+        whole = rows[rows["region"] == "whole"] if "region" in rows else rows
+        means = whole.groupby("case")["dice"].mean().dropna()
+        return {str(case): float(dice) for case, dice in means.items()}
 
     def report(self, case: str) -> Mapping[str, Any]:
         """The report of a case.

@@ -43,6 +43,11 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
+MODEL_PAGE = {  # has its style and pictures within itself, and no script
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,11 +60,43 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(key, value) for key, value in message["headers"] if key.decode() not in HEADERS]
-                message["headers"] = [*kept, *((key.encode(), value.encode()) for key, value in HEADERS.items())]
+                given = {key.decode() for key, _ in message["headers"]}
+                more = [(key.encode(), value.encode()) for key, value in HEADERS.items() if key not in given]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class CaseFiles:
+    """Answers with what belongs to one case.
+
+    Args:
+        results: where the files are looked up.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+
+    def image(self, request: Request) -> Response:
+        return _volume(image_bytes(self.results.image(_case(request))))
+
+    def segmentation(self, request: Request) -> Response:
+        classes, affine = read_segmentation(self.results.file(_case(request), "seg.nii.gz"))
+        return _volume(volume_bytes(classes, affine, labels=True))
+
+    def doubt(self, request: Request) -> Response:
+        case = _case(request)
+        _, affine = read_segmentation(self.results.file(case, "seg.nii.gz"))
+        return _volume(volume_bytes(read_doubt(self.results.file(case, "confidence.nii.gz")), affine))
+
+    def places(self, request: Request) -> Response:
+        case = _case(request)
+        classes, affine = read_segmentation(self.results.file(case, "seg.nii.gz"))
+        return JSONResponse(doubtful_places(classes, read_doubt(self.results.file(case, "confidence.nii.gz")), affine))
+
+    def picture(self, request: Request) -> Response:
+        return FileResponse(self.results.file(_case(request), "review.png"), media_type="image/png")
 
 
 def make_app(results: Results, verdicts: Verdicts, token: str) -> Starlette:
@@ -72,32 +109,12 @@ def make_app(results: Results, verdicts: Verdicts, token: str) -> Starlette:
     """
 
     def worklist(request: Request) -> Response:
-        cases = [
-            {**report, "result": results.digest(report["case"]), "picture": _has(results, report["case"], "review.png")}
-            for report in results.worklist()
-        ]
-        content = {"folder": results.folder.name, "colours": COLOURS, "cases": cases, "verdicts": verdicts.read()}
-        return JSONResponse(content)
+        return JSONResponse(_worklist(results, verdicts))
 
-    def image(request: Request) -> Response:
-        return _volume(image_bytes(results.image(_case(request))))
+    def model(request: Request) -> Response:
+        return FileResponse(results.model_page(), media_type="text/html", headers=MODEL_PAGE)
 
-    def segmentation(request: Request) -> Response:
-        classes, affine = read_segmentation(results.file(_case(request), "seg.nii.gz"))
-        return _volume(volume_bytes(classes, affine, labels=True))
-
-    def doubt(request: Request) -> Response:
-        case = _case(request)
-        _, affine = read_segmentation(results.file(case, "seg.nii.gz"))
-        return _volume(volume_bytes(read_doubt(results.file(case, "confidence.nii.gz")), affine))
-
-    def places(request: Request) -> Response:
-        case = _case(request)
-        classes, affine = read_segmentation(results.file(case, "seg.nii.gz"))
-        return JSONResponse(doubtful_places(classes, read_doubt(results.file(case, "confidence.nii.gz")), affine))
-
-    def picture(request: Request) -> Response:
-        return FileResponse(results.file(_case(request), "review.png"), media_type="image/png")
+    files = CaseFiles(results)
 
     async def verdict(request: Request) -> Response:
         """Keeps what a person says of a case."""
@@ -116,11 +133,12 @@ def make_app(results: Results, verdicts: Verdicts, token: str) -> Starlette:
         Route("/", lambda request: FileResponse(PAGE / "index.html")),
         Route("/niivue.js", lambda request: FileResponse(niivue_file(), media_type="text/javascript")),
         Route("/cases.json", worklist),
-        Route(f"{case}/image.nii", image),
-        Route(f"{case}/segmentation.nii", segmentation),
-        Route(f"{case}/doubt.nii", doubt),
-        Route(f"{case}/places.json", places),
-        Route(f"{case}/picture.png", picture),
+        Route("/model.html", model),
+        Route(f"{case}/image.nii", files.image),
+        Route(f"{case}/segmentation.nii", files.segmentation),
+        Route(f"{case}/doubt.nii", files.doubt),
+        Route(f"{case}/places.json", files.places),
+        Route(f"{case}/picture.png", files.picture),
         Route(f"{case}/verdict", verdict, methods=["POST"]),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
@@ -171,6 +189,23 @@ def niivue_file() -> Path:
     if file is None or not file.is_file():
         raise FileNotFoundError("NiiVue is not installed: pip install 'dam-components[review]'")
     return file
+
+
+def _worklist(results: Results, verdicts: Verdicts) -> dict[str, Any]:
+    """What the page shows of all cases, before one is opened."""
+    dice = results.true_dice()
+    cases = [
+        {
+            **report,
+            "result": results.digest(report["case"]),
+            "picture": _has(results, report["case"], "review.png"),
+            "dice": dice.get(report["case"]),
+        }
+        for report in results.worklist()
+    ]
+    folder = results.folder if results.model is None else results.model
+    shared = {"folder": folder.name, "model": results.model is not None, "colours": COLOURS}
+    return {**shared, "cases": cases, "verdicts": verdicts.read()}
 
 
 def _case(request: Request) -> str:

@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -89,11 +90,12 @@ def results(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(results):
-    """A live server; ``ask(method, path, body, headers)`` sends the path as it stands."""
+@contextmanager
+def live_server(folder):
+    """A live server of a folder; ``ask(method, path, body, headers)`` sends the path as it stands."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = make_app(Results(results), Verdicts(results / "review.csv"), TOKEN)
+    results = Results(folder)
+    app = make_app(results, Verdicts(results.folder / "review.csv"), TOKEN)
     running = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -109,6 +111,19 @@ def server(results):
         answer = connection.getresponse()
         return SimpleNamespace(status=answer.status, headers=dict(answer.getheaders()), body=answer.read())
 
-    yield SimpleNamespace(ask=ask, root=f"/{TOKEN}", folder=results, port=port)
-    running.should_exit = True
-    thread.join()
+    try:
+        yield SimpleNamespace(ask=ask, root=f"/{TOKEN}", folder=folder)
+    finally:
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def serve():
+    return live_server
+
+
+@pytest.fixture(scope="module")
+def server(results):
+    with live_server(results) as running:
+        yield running

@@ -6,6 +6,7 @@ It needs Debian's packages chromium and chromium-driver, the extras review and b
 DAM_DATA. With DAM_SCREENSHOTS=docs/review it also makes the documentation's pictures, of hippocampus cases only.
 """
 
+import base64
 import csv
 import io
 import json
@@ -450,6 +451,32 @@ def test_3000_cases(page, tmp_path):
         page.until(lambda: page.names()[-1] == "case_2999", 2)
         page.press(Keys.ENTER)
         page.until(lambda: "case_2999" in page.text("message"))  # it has no files
+    finally:
+        serving.kill()
+
+
+def test_a_model_s_test_cases_are_ordered_by_dice_and_its_page_opens(page, tmp_path, write_results):
+    cases = tmp_path / "model" / "training" / "test_cases"
+    write_results(cases, 3)
+    names = ["pelvis_001", "pelvis_002", "pelvis_000"]
+    rows = [f"{name},organ,whole,{dice}" for name, dice in zip(names, (0.4, 0.6, 0.8), strict=True)]
+    (cases.parent / "evaluation").mkdir()
+    (cases.parent / "evaluation" / "metrics.csv").write_text("\n".join(["case,label,region,dice", *rows]) + "\n")
+    curve = (
+        "data:image/png;base64," + base64.b64encode((cases / names[0] / f"{names[0]}_review.png").read_bytes()).decode()
+    )
+    (tmp_path / "model" / "index.html").write_text(f"<!doctype html><title>curves</title><img src='{curve}'>")
+    serving = Serving(tmp_path / "model")
+    try:
+        page.go(serving.address)
+        Select(page.at("order")).select_by_value("dice")
+        assert page.names() == names
+        page.click(1)
+        page.until(lambda: page.shown() == names[0])
+        assert page.text("name").endswith("against the label 0.40")
+        page.driver.get(page.at("model").get_attribute("href"))
+        assert page.driver.title == "curves"
+        assert page.driver.execute_script("return document.images[0].naturalWidth") > 100
     finally:
         serving.kill()
 

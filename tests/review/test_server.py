@@ -162,3 +162,45 @@ def test_a_verdict_on_no_case_and_a_folder_that_cannot_be_written(server, monkey
     answer = server.ask("POST", f"{server.root}/cases/a/verdict", GOOD)
     assert answer.status == 503
     assert b"No space left" in answer.body
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, write_case, serve):
+    """A model's folder as dam train leaves it, on a live server."""
+    model = tmp_path_factory.mktemp("trained") / "model"
+    for case, seed in (("a", 1), ("b", 11)):
+        write_case(model / "training" / "test_cases", model.parent / "images", case, seed)
+    (model / "index.html").write_text("<!doctype html><title>curves</title>")
+    (model / "training" / "evaluation").mkdir()
+    rows = ["case,label,region,dice", "a,x,whole,0.5", "a,y,whole,0.7", "a,x,apex,0", "b,x,whole,0.9", "b,y,whole,"]
+    (model / "training" / "evaluation" / "metrics.csv").write_text("\n".join(rows) + "\n")
+    with serve(model) as running:
+        yield running
+
+
+def test_a_model_s_folder_shows_its_test_cases_and_its_page(trained):
+    told = json.loads(trained.ask("GET", f"{trained.root}/cases.json").body)
+    assert (told["folder"], told["model"]) == ("model", True)
+    assert {case["case"]: round(case["dice"], 6) for case in told["cases"]} == {"a": 0.6, "b": 0.9}
+    page = trained.ask("GET", f"{trained.root}/model.html")
+    assert page.body == b"<!doctype html><title>curves</title>"
+    policies = [value for key, value in page.headers.items() if key.lower() == "content-security-policy"]
+    assert len(policies) == 1
+    assert "script-src" not in policies[0]
+    assert trained.ask("GET", f"{trained.root}/cases/a/image.nii").status == 200
+
+
+def test_a_model_s_page_that_leads_out_is_refused(trained, server):
+    page = trained.folder / "index.html"
+    kept = page.read_text()
+    outside = trained.folder.parent / "outside.html"
+    outside.write_text("SECRET")
+    page.unlink()
+    page.symlink_to(outside)
+    assert trained.ask("GET", f"{trained.root}/model.html").status == 404
+    page.unlink()
+    page.write_text(kept)
+    told = json.loads(server.ask("GET", f"{server.root}/cases.json").body)
+    assert not told["model"]
+    assert {case["dice"] for case in told["cases"]} == {None}
+    assert server.ask("GET", f"{server.root}/model.html").status == 404

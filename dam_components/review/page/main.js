@@ -26,7 +26,9 @@ function complain(error) {
 function filtered() {
   const words = at("search").value.toLowerCase().trim();
   const show = at("show").value;
-  return state.cases.filter((item) => {
+  const byDice = (one, other) => (one.dice ?? Infinity) - (other.dice ?? Infinity);
+  const ordered = at("order").value === "dice" ? state.cases.toSorted(byDice) : state.cases;
+  return ordered.filter((item) => {
     const verdict = state.verdicts.get(item.case)?.verdict ?? "";
     const kept = { all: true, flagged: item.review, open: verdict === "" }[show] ?? verdict === show;
     return kept && (!words || `${item.case} ${item.reasons.join(" ")}`.toLowerCase().includes(words));
@@ -143,6 +145,7 @@ function connect() {
   at("help-button").addEventListener("click", keys["?"].run);
   at("search").addEventListener("input", filter);
   at("show").addEventListener("change", filter);
+  at("order").addEventListener("change", filter);
   at("export").addEventListener("click", download);
   at("strength").addEventListener("input", () => setDoubt());
   at("threshold").addEventListener("input", () => setDoubt());
@@ -154,10 +157,12 @@ function connect() {
 
 async function start() {
   connect();
-  const { folder, colours, cases, verdicts } = await server.worklist();
+  const { folder, model, colours, cases, verdicts } = await server.worklist();
   Object.assign(state, { colours, cases });
   for (const [name, row] of Object.entries(verdicts)) state.verdicts.set(name, row);
   document.title = at("title").textContent = `Review: ${folder}`;
+  at("model").hidden = !model;
+  at("order-label").hidden = !cases.some((item) => item.dice !== null);
   filter();
   at("list").focus();
   const named = decodeURIComponent(location.hash.slice(1));

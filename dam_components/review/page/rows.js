@@ -18,6 +18,9 @@ export function element(kind, text = "", className = "") {
   return made;
 }
 
+// Dice of a test case, whose label is known.
+const against = (item) => (typeof item.dice === "number" ? `, against the label ${number(item.dice)}` : "");
+
 export function describeVerdict(item, row) {
   if (!row) return "";
   const words = [MARKS[row.verdict], row.note && "note"].filter(Boolean).join(", ");
@@ -44,7 +47,7 @@ export function fillRow(row, item, verdict) {
   if (worst.length > 2) structures.push(`${worst.length - 2} more`);
   text.append(
     head,
-    element("p", `predicted Dice ${number(item.predicted_mean_dice)}`),
+    element("p", `predicted Dice ${number(item.predicted_mean_dice)}${against(item)}`),
     element("p", item.reasons.length ? item.reasons.join("; ") : structures.join("; "), "small"),
     element("p", describeVerdict(item, verdict), "done"),
   );
@@ -54,7 +57,7 @@ export function fillRow(row, item, verdict) {
 
 export function fillFacts(item, colours, { name, reasons, structures }) {
   const calibrated = item.calibrated ? "" : ", not calibrated";
-  name.textContent = `${item.case}, predicted mean Dice ${number(item.predicted_mean_dice)}${calibrated}`;
+  name.textContent = `${item.case}, predicted mean Dice ${number(item.predicted_mean_dice)}${calibrated}${against(item)}`;
   reasons.replaceChildren(...item.reasons.map((reason) => element("li", reason)));
   structures.replaceChildren(...Object.entries(item.classes).map(([structure, values], index) => {
     const row = element("tr");
