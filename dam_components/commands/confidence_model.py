@@ -20,6 +20,7 @@ from dam_components.commands.planning import name_by_user, named_fingerprint
 from dam_components.confidence.case_evidence import CaseEvidence, calibrate_case
 from dam_components.confidence.cross_judgement import judge_parts
 from dam_components.confidence.judgement_report import write_judgement
+from dam_components.confidence.probability_check import check_stored
 from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.finding import at_level
 from dam_components.data.probability_cases import FoldFile, find_probabilities, nnunet_folder
@@ -30,7 +31,7 @@ from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 from dam_components.planning.stored_bundle import case_parts, put_stored_cases, put_stored_inference
-from dam_components.planning.stored_dataset import check_stored, stored_dataset
+from dam_components.planning.stored_dataset import stored_dataset
 
 __all__ = ["fit", "train_parts"]
 

@@ -8,14 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import Compose, EnsureChannelFirstd
-from tqdm import tqdm
-
 from dam_components.data.dataset_layouts import CaseFiles, SourceDataset
 from dam_components.data.probability_cases import FoldFile, images_by_case, labels_by_case, match_cases, nnunet_folder
-from dam_components.transforms import LoadCased, LoadProbabilitiesd
 
-__all__ = ["check_stored", "stored_dataset"]
+__all__ = ["stored_dataset"]
 
 
 def stored_dataset(
@@ -54,23 +50,6 @@ def stored_dataset(
         paths = tuple(Path(file).absolute() for file in several)
         found.cases.append(CaseFiles(name, paths, marked[name].absolute()))
     return found
-
-
-def check_stored(dataset: SourceDataset, probabilities: Mapping[str, FoldFile], order: str | None = None) -> None:
-    """Reads every case's probabilities beside its label, so that whatever is wrong is told before anything is trained.
-
-    Args:
-        dataset: with the names of its labels.
-        probabilities: by case.
-        order: of the files' axes.
-
-    Raises:
-        ValueError: as :func:`~dam_components.data.read_probabilities`, or if axes look swapped beside the label.
-    """
-    load = LoadProbabilitiesd("probabilities", 1 + len(dataset.label_names or {}), order, "label", "label")
-    read = Compose([LoadCased("label"), EnsureChannelFirstd("label")])
-    for case in tqdm(dataset.cases, desc="check probabilities", unit="case"):
-        load({**read({"label": str(case.label)}), "probabilities": str(probabilities[case.name].file)})
 
 
 def _indices(folder: str | os.PathLike, images: str | os.PathLike) -> list[dict[str, Any]]:
