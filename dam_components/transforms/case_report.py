@@ -124,8 +124,8 @@ def touches_border(mask: torch.Tensor, share: float = BORDER_SHARE) -> bool:
         (True, False)
     """
     for axis in (axis for axis in range(mask.ndim) if mask.shape[axis] >= LEAST_SLICES):
-        others = [other for other in range(mask.ndim) if other != axis]
-        areas = torch.count_nonzero(mask, dim=others)
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        areas = mask.cpu().numpy().sum(axis=others)  # PyTorch would copy the mask to 64 bits
         if max(areas[0], areas[-1]) > share * areas.max():
             return True
     return False
