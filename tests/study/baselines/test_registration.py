@@ -124,5 +124,5 @@ def test_bad_options(options, message):
 
 def test_without_simpleitk_one_line_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(ImportError, match=r"need SimpleITK: pip install 'dam-components\[experiments\]'"):
+    with pytest.raises(ImportError, match=r"need SimpleITK: pip install 'dam-components\[study\]'"):
         simple_itk()
