@@ -51,7 +51,8 @@ def test_the_systems_of_the_paper_are_there():
 
 @pytest.mark.parametrize("system", TRAINED)
 def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
-    cell = plan(system)
+    # VNet halves every axis four times: of 16 voxels one would be left, whose batch norm is not defined
+    cell = plan(system, **({"patch_size": [32, 32, 16]} if system == "vnet" else {}))
     # an absolute path is left as it is by config_files
     workflow = run_here(*cell.train, **cell.setup, output_dir=str(tmp_path))
     curves = pd.read_csv(tmp_path / "curves.csv")
