@@ -78,7 +78,6 @@ def test_each_epoch_deals_the_cases_out_anew_and_each_to_one_rank(ranks):
     assert sorted([*first["cases"], *second["cases"]]) == [0, 1]
 
 
-@pytest.mark.xfail(reason="seen to fail after the last merges, to be looked at: see the closing note", strict=False)
 def test_one_rank_writes(ranks):
     for name in ("model.pt", "model_confidence.pt"):
         state = torch.load(ranks.folder / "models" / name, weights_only=True)

@@ -56,18 +56,17 @@ def single_passes(workflow, files, axes):
                 yield network(X.flip(dims)).flip(dims).softmax(1), X
 
 
-@pytest.mark.xfail(reason="seen to fail after the last merges, to be looked at: see the closing note", strict=False)
 @pytest.mark.parametrize("order", [("flips.json", "ensemble.json"), ("ensemble.json", "flips.json")])
 def test_d_judges_the_mean_over_folds_and_flips(infer, setup, tmp_path, order):
     weights = [str(tmp_path / f"fold{fold}" / "model.pt") for fold in (0, 1)]
-    segmentation, M, report, workflow = infer(*order, weights=weights, flip_axes=[0, 2])
+    segmentation, M, report, workflow = infer(*order, weights=weights, flip_axes=[0, 2], amp=False)
     passes = list(single_passes(workflow, weights, [[], [2], [4], [2, 4]]))
     assert len(passes) == 8
     mean, X = torch.stack([p for p, _ in passes]).mean(0), passes[0][1]
     D = workflow.parser.get_parsed_content("confidence_network").eval()
     with torch.no_grad():
         expected = D(torch.cat([mean, X], 1)).sigmoid()[0, 0]
-    np.testing.assert_allclose(M, expected, atol=2e-4)
+    np.testing.assert_allclose(M, expected, atol=2e-4 + 0.5 / 255)  # the file holds 255ths
     sure = (mean[0].topk(2, 0).values.diff(dim=0).abs() > 1e-4)[0].numpy()
     assert (segmentation == mean[0].argmax(0).numpy())[sure].all()
     assert sure.mean() > 0.99

@@ -132,7 +132,6 @@ def test_validation_ends_within_its_case(build, events, caplog):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.xfail(reason="seen to fail after the last merges, to be looked at: see the closing note", strict=False)
 def test_handler_is_there_during_the_run_and_gone_after_it(build):
     before, during = signal.getsignal(signal.SIGINT), []
     trainer = build(train_handlers=[StopOnInterrupt()])
