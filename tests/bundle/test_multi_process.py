@@ -87,7 +87,7 @@ def test_one_rank_writes(ranks):
     runs = sorted(file.name for file in (ranks.folder / "output" / "run").iterdir())
     networks = ["model.pt", "model_confidence.pt"]  # kept here until the training is over, then published
     assert runs == [*networks, "run_checkpoint_epoch=1.pt", "run_checkpoint_epoch=2.pt"]
-    assert ranks.log.count("Metrics -- val_mean_dice") == 2  # once an epoch
+    assert ranks.log.count("train: epoch ") == ranks.log.count(", val_mean_dice 0.") == 2  # once an epoch
 
 
 def test_the_evaluation_has_each_case_once_and_is_that_of_one_process(ranks, run_here, tmp_path):

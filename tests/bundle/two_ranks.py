@@ -59,7 +59,9 @@ def plain_steps(rank: int = 0, ranks: int = 1, epochs: int = 2) -> dict[str, tor
 def bundle(folder: Path) -> tuple[ConfigWorkflow, dict[str, object]]:
     """Trains by multi_gpu_train.json, evaluates by multi_gpu_evaluate.json, and tells what this rank ended with."""
     asked = json.loads((folder / "asked.json").read_text())
-    training = ConfigWorkflow(asked["train"], logging_file=False, **asked["overrides"])
+    # the log of the training is looked at: it is configured as monai.bundle run does it
+    log = str(Path(asked["train"][0]).with_name("logging.conf"))
+    training = ConfigWorkflow(asked["train"], logging_file=log, **asked["overrides"])
     training.initialize()
     training.run()
     part = training.parser.get_parsed_content
