@@ -33,7 +33,8 @@ def normalize(x: torch.Tensor, eps: float) -> torch.Tensor:
 
 def mix_channels(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """A 1x1(x1) convolution as a matrix product, which leaves the channels of a voxel side by side."""
-    return functional.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+    last = x.ndim - 1  # not -1, which the ONNX exporter writes into the file as it is
+    return functional.linear(x.movedim(1, last), weight.flatten(1), bias).movedim(last, 1)
 
 
 class _InstanceNorm2d(nn.InstanceNorm2d):

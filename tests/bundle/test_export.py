@@ -47,9 +47,6 @@ def test_torchscript_agrees_on_a_real_case(shipped, tmp_path, name):
     torch.testing.assert_close(exported, expected[name], rtol=0, atol=1e-4)
 
 
-@pytest.mark.xfail(
-    reason="onnxruntime cannot load S as exported since its layers for CPUs: see the closing note", strict=False
-)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_agrees_on_a_real_case(shipped, tmp_path, name):
     arguments, x, expected = shipped
