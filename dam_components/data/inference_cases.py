@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ def _images_of(folder: Path) -> list[Path]:
     """The image files of a folder; labels beside their images are named in the log, once."""
     names = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     files = {case_stem(file): file for file in names if file.is_file() and file.name.lower().endswith(SUFFIXES)}
-    labels = [stem for stem in files if (found := LABEL.match(stem)) and found["base"] in files]
+    marked = {stem: found["base"] for stem in files if (found := LABEL.match(stem))}
+    others = [stem for stem in files if stem not in marked]
+    labels = [stem for stem, base in marked.items() if any(re.match(rf"{re.escape(base)}([-_.]|$)", o) for o in others)]
     if labels:
         some = ", ".join(files[stem].name for stem in labels[:3]) + (" and others" if len(labels) > 3 else "")
         logger.info("left out %d labels beside their images in %s: %s", len(labels), folder, some)

@@ -70,6 +70,7 @@ class SaveDicomd(MapTransform):
         segmentation, confidence = (data[key] for key in self.keys)
         slices, classes = series_frames(Path(str(source)), segmentation)
         _, map_ = series_frames(Path(str(source)), confidence)
+        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
         files = [case_file(data[self.image_key], self.output_dir, name, ".dcm")[0] for name in ("seg", "confidence")]
         try:
             write_segmentation(files[0], slices, classes.round().astype(np.uint16), self.label_names)

@@ -131,6 +131,10 @@ def _(tmp_path):
     assert list_inference_cases(first) == [{"image": str(first)}]
     assert list_inference_cases(tmp_path / "all") == [{"image": str(first)}, {"image": str(second)}]
     (tmp_path / "a.nii.gz").touch()
+    for name in ("e_ct.nii.gz", "e_seg.nii.gz"):  # CT_example's names
+        (tmp_path / "flat").mkdir(exist_ok=True)
+        (tmp_path / "flat" / name).touch()
+    assert list_inference_cases(tmp_path / "flat") == [{"image": str(tmp_path / "flat" / "e_ct.nii.gz")}]
     assert list_inference_cases(tmp_path / "a.nii.gz") == [{"image": str(tmp_path / "a.nii.gz")}]
 
 
