@@ -106,6 +106,11 @@ def _check_units(file: Path, image: Any) -> None:
         raise BadFile(file, "names a unit that NIfTI does not have", "set xyzt_units to millimetres") from None
     if space not in SPACE_UNITS:
         raise BadFile(file, f"measures in {space}s", "write its spacing in millimetres")
+    said = np.abs(np.asarray(image.header["pixdim"][1:4], float))[: len(image.shape)]
+    placed = np.linalg.norm(np.asarray(image.affine, float)[:3, : len(said)], axis=0)
+    if not np.allclose(said, placed, rtol=0.01):  # MONAI would believe pixdim, other programs the affine
+        sizes = [" x ".join(f"{size:.4g}" for size in each) for each in (said, placed)]
+        raise BadFile(file, f"has voxels of {sizes[0]} mm in pixdim and {sizes[1]} mm in its affine", "set both alike")
     frames = math.prod(image.shape[3:])
     step = float(image.header["pixdim"][4])
     if frames > 1 and time in TIME_UNITS and step not in (0, 1):

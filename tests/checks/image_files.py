@@ -207,6 +207,11 @@ def _(tmp_path):
     read(write(tmp_path / "a.nii.gz", affine=AFFINE * [5e3, 5e3, 5e3, 1]))
 
 
+@refused(PLACE, "a spacing that pixdim and the affine tell differently", "set both alike")
+def _(tmp_path):
+    read(spoil(write(tmp_path / "a.nii.gz"), put(80, "f", 3.0)))
+
+
 @refused(PLACE, "a header in micrometres", "measures in microns")
 def _(tmp_path):
     read(write(tmp_path / "a.nii.gz", xyzt_units=3))
