@@ -15,7 +15,7 @@ from types import TracebackType
 
 from dam_components.interrupts import exit_on_signals
 
-__all__ = ["failure_reason", "is_disk_full", "keep_traceback", "plain_errors", "plain_message"]
+__all__ = ["failure_reason", "first_line", "is_disk_full", "keep_traceback", "plain_errors", "plain_message"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -79,6 +79,16 @@ def keep_traceback(error: BaseException) -> Path:
     return Path(file.name)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it has none.
+
+    Example:
+        >>> first_line(ValueError("no image\\nlook at the file")), first_line(EOFError())
+        ('no image', 'EOFError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def failure_reason(error: BaseException) -> str:
     """One line for what went wrong first, of an error that libraries have wrapped in their own.
 
@@ -93,9 +103,9 @@ def failure_reason(error: BaseException) -> str:
         'no memory for 3 GB'
     """
     first = [*_causes(error)][-1]
-    lines = str(first).strip().splitlines() or [type(first).__name__]
+    lines = str(first).strip().splitlines()
     # MONAI's SaveImage puts the text of its writer's traceback into its own error
-    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else first_line(first)
 
 
 def is_disk_full(error: BaseException) -> bool:

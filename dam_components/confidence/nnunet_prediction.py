@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dam_components.data.probability_cases import nnunet_folder
+from dam_components.errors import first_line
 
 __all__ = ["predict_with_nnunet"]
 
@@ -52,7 +53,7 @@ def predict_with_nnunet(
     try:
         module = importlib.import_module("nnunetv2.inference.predict_from_raw_data")
     except Exception as error:  # a broken torchvision raises RuntimeError
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ImportError(f"nnU-Net does not start ({reason}): pip install 'dam-components[nnunet]'") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     predictor = module.nnUNetPredictor(

@@ -10,6 +10,7 @@ import numpy as np
 from monai.utils import optional_import
 
 from dam_components.data.bad_file import BadFile
+from dam_components.errors import first_line
 
 __all__ = ["check_dicom_series", "is_dicom_series", "read_headers"]
 
@@ -89,7 +90,7 @@ def _check_pixels(file: Path) -> None:
             held = len(header.PixelData)
             packed = header.file_meta.TransferSyntaxUID.is_compressed
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise BadFile(file, f"cannot be read ({reason})", "it is damaged: fetch it again") from None
     claimed = int(header.Rows) * int(header.Columns) * int(header.BitsAllocated) // 8
     claimed *= int(header.get("SamplesPerPixel") or 1) * int(header.get("NumberOfFrames") or 1)

@@ -22,6 +22,7 @@ from dam_components.atomic_files import lacks_itk
 from dam_components.data.bad_file import BadFile
 from dam_components.data.dicom_series import check_dicom_series
 from dam_components.data.itk_headers import check_itk_file
+from dam_components.errors import first_line
 
 __all__ = ["VolumeReader", "check_image_file", "quiet_readers", "read_volume", "unreadable", "volume_loader"]
 
@@ -68,7 +69,7 @@ def check_nifti(file: Path) -> None:
             shape, kind, affine = image.shape, image.header.get_data_dtype(), np.asarray(image.affine, float)
             begin = int(image.dataobj.offset)
     except Exception as error:  # a damaged header fails in as many ways as it can be damaged
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise BadFile(file, f"cannot be read ({reason})", f"it is cut short or no image: {FETCH}") from None
     if min(shape, default=0) < 1:
         raise BadFile(file, f"holds no voxel: its shape is {shape}", FETCH)
@@ -189,5 +190,5 @@ def read_volume(path: str | os.PathLike) -> MetaTensor:
 
 def unreadable(path: str | os.PathLike, error: Exception) -> BadFile:
     """What a reader said of a file, in one line."""
-    reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line(error.__cause__ or error)
     return BadFile(path, f"cannot be read ({reason.rstrip(':. ')})", f"it is missing, cut short or no image: {FETCH}")

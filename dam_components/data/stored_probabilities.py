@@ -14,6 +14,8 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from dam_components.errors import first_line
+
 __all__ = ["PROBABILITY_SUFFIXES", "check_order", "read_probabilities", "swapped_order"]
 
 PROBABILITY_SUFFIXES = (".npz", ".npy", ".nii.gz", ".nii")
@@ -139,7 +141,7 @@ def _read(file: Path, order: str | None) -> tuple[np.ndarray, str]:
                 values = stored[name]
                 order = order or (NNUNET_ORDER if name == NNUNET_KEY else None)
     except UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         remedy = "only plain arrays are read" if "pickle" in reason.lower() else "it is cut short or of another kind"
         raise ValueError(f"{file} cannot be read ({reason}); {remedy}: write it again") from None
     if order is None:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
+from dam_components.errors import first_line
 from dam_components.networks.identity import identify, identity_in, is_parallel, parameters_digest
 
 __all__ = ["MadeFor", "file_digests", "load_weights", "read_weights"]
@@ -102,7 +103,7 @@ def read_weights(path: str | Path) -> OrderedDict[str, torch.Tensor]:
             raise ValueError(f"{bad[0]} is no tensor")
         damaged = [name for name, value in saved.items() if not torch.isfinite(value).all()]
     except Exception as error:  # a broken file fails in as many ways as it can be broken
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if isinstance(error, pickle.UnpicklingError):  # PyTorch advises to load it whatever it does
             reason = "it is damaged, or holds more than tensors and could run code"
         raise ValueError(f"{path} cannot be read as a state_dict ({reason}); fetch it again") from None

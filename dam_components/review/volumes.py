@@ -10,6 +10,7 @@ import numpy as np
 from monai.transforms import LoadImage
 
 from dam_components.atomic_files import lacks_itk
+from dam_components.errors import first_line
 
 __all__ = ["image_bytes", "read_doubt", "read_segmentation", "volume_bytes"]
 
@@ -80,7 +81,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         image = LoadImage(ensure_channel_first=True, image_only=True)(path)
         return np.moveaxis(image.numpy(), 0, -1), image.affine.numpy()
     except Exception as error:  # each reader has its own kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
 
 

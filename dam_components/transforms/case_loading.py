@@ -17,6 +17,7 @@ from dam_components.data.bad_file import BadFile
 from dam_components.data.grids import SAME_GRID, WHOLE_SHIFT, grid_shift
 from dam_components.data.image_files import VolumeReader, check_image_file, quiet_readers, unreadable
 from dam_components.data.label_values import round_labels, wrong_label
+from dam_components.errors import first_line
 
 __all__ = ["CheckCased", "LoadCased"]
 
@@ -80,7 +81,7 @@ class LoadCased(LoadImaged):
         for key in self.key_iterator(dict(data)):
             files = ensure_tuple(data[key])
             if len(files) > 1:
-                reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+                reason = first_line(error.__cause__ or error)
                 names = ", ".join(str(file) for file in files[1:])
                 return BadFile(files[0], f"does not fit its other channels {names} ({reason})", "give them one grid")
         return error
