@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["lacks_itk", "whole_file", "whole_stream", "write_whole"]
+__all__ = ["copy_whole", "lacks_itk", "whole_file", "whole_stream", "write_whole"]
 
 ITK_SUFFIXES = (".mhd", ".mha")
 
@@ -82,6 +83,20 @@ def whole_stream(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with whole_file(target) as temporary:
             # a folder as src_dir_fd makes Python follow the link to the file without a name
             os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def copy_whole(file: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Copies a file by :func:`whole_stream`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     copy_whole(write_whole(f"{folder}/a.txt", "one"), f"{folder}/new/b.txt")
+        ...     Path(folder, "new", "b.txt").read_text()
+        'one'
+    """
+    with open(file, "rb") as content, whole_stream(target) as place:
+        shutil.copyfileobj(content, place)
 
 
 def write_whole(path: str | os.PathLike, text: str) -> Path:

@@ -8,16 +8,19 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dam_components.interrupts import Interrupted
 
-__all__ = ["bundle_folder", "run_bundle", "run_command", "shell_line"]
+__all__ = ["bundle_folder", "bundle_words", "run_bundle", "run_command", "shell_line"]
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
+# called in the new process: when the one that has started it is killed, so is this one
+END_WITH_PARENT = None if LIBC is None else partial(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL)
 KNOWN_WARNING = "ignore:parsing config_file:UserWarning"
 _started: list[int] = []
 BESIDE_PACKAGE = Path(__file__).resolve().parents[2] / "bundle"
@@ -56,6 +59,14 @@ def shell_line(command: Sequence[str]) -> str:
     return " ".join(quoted)
 
 
+def bundle_words(configs: Sequence[str | os.PathLike], entries: Mapping[str, Any]) -> tuple[str, ...]:
+    """``monai.bundle run`` with these configurations and entries, after the interpreter's name."""
+    words = ["-m", "monai.bundle", "run", "--config_file", str([str(Path(file).absolute()) for file in configs])]
+    for name, value in entries.items():
+        words += [f"--{name}", str(value)]
+    return tuple(words)
+
+
 def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     """Prints and runs ``python -m monai.bundle run`` with these configurations, later ones on top of earlier ones.
 
@@ -69,11 +80,7 @@ def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     Raises:
         SystemExit: with the status of a run that failed; 130 after Ctrl-C, once the run has kept what it has.
     """
-    files = [str(Path(file).absolute()) for file in configs]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
-    for name, value in overrides.items():
-        command += [f"--{name}", str(value)]
-    run_command(command)
+    run_command([sys.executable, *bundle_words(configs, overrides)])
 
 
 def run_command(command: Sequence[str]) -> None:
@@ -90,7 +97,7 @@ def run_command(command: Sequence[str]) -> None:
     environment = {**os.environ, **({"PYTHONWARNINGS": KNOWN_WARNING} if _started else {})}
     _started.append(1)
     print(f"\n$ {shell_line(command)}", flush=True)
-    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent if LIBC else None) as process:
+    with subprocess.Popen(command, env=environment, preexec_fn=END_WITH_PARENT) as process:
         try:
             status = process.wait()
         except (KeyboardInterrupt, Interrupted) as stop:
@@ -99,9 +106,3 @@ def run_command(command: Sequence[str]) -> None:
             status = getattr(stop, "code", 130)
     if status:
         raise SystemExit(status)
-
-
-def _end_with_parent() -> None:
-    """Runs in the new process: when the one that has started it is killed, so is this one."""
-    if LIBC is not None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

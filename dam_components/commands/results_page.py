@@ -63,8 +63,6 @@ def test_tables(rows: pd.DataFrame, summary: Path) -> Iterator[str]:
     cases = whole.groupby("case")["dice"].mean().rename("Dice").to_frame()
     if summary.is_file():
         judged = pd.read_csv(summary).set_index("case")
-        names = [str(name).removesuffix(".gz").removesuffix(".nii") for name in judged.index]
-        judged.index = pd.Index(names, name="case")
         columns = {"predicted_mean_dice": "predicted Dice", "calibrated": "calibrated", "review": "to review"}
         cases = cases.join(judged[[*columns]].rename(columns=columns))
     yield "<h2>Each case</h2>" + cases.sort_values("Dice").round(3).to_html(border=0)

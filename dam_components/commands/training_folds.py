@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from dam_components.atomic_files import whole_file, write_whole
-from dam_components.commands.training_stages import Amount, Stage, TrainingJob, bundle_words
+from dam_components.atomic_files import copy_whole, write_whole
+from dam_components.commands.bundle_jobs import bundle_words
+from dam_components.commands.training_stages import Amount, Stage, TrainingJob
 from dam_components.planning.config_text import config_text
 from dam_components.planning.model_folder import add_results
 
@@ -123,7 +123,7 @@ def _gather(job: TrainingJob, folders: list[Path], ensemble: bool) -> None:
     if ensemble:  # the first fold's folder is the pattern
         for file in sorted(folders[0].rglob("*")):
             if file.is_file() and not file.name.startswith("."):
-                _copy(file, job.model / file.relative_to(folders[0]))
+                copy_whole(file, job.model / file.relative_to(folders[0]))
         files = f"$[@bundle_root + '/models/fold%d/model.pt' % fold for fold in range({len(folders)})]"
         config = job.model / "configs" / "inference.json"
         content = json.loads(config.read_text(encoding="utf-8"))
@@ -132,13 +132,8 @@ def _gather(job: TrainingJob, folders: list[Path], ensemble: bool) -> None:
         names = [case["case"] for case in Amount(job).cases]
         write_whole(job.model / "docs" / "cases.json", config_text({"train": names, "validation": [], "test": []}))
     for fold, folder in enumerate(folders):
-        _copy(folder / "models" / "model.pt", job.model / "models" / f"fold{fold}" / "model.pt")
+        copy_whole(folder / "models" / "model.pt", job.model / "models" / f"fold{fold}" / "model.pt")
     tables = [pd.read_csv(job.work / "evaluation" / folder.name / "metrics.csv") for folder in folders]
     metrics = job.work / "evaluation" / "metrics.csv"
     write_whole(metrics, pd.concat(tables).to_csv(index=False, lineterminator="\n"))
     add_results(job.model, metrics)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with whole_file(target) as temporary:
-        shutil.copyfile(source, temporary)

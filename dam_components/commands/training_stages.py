@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from dam_components.atomic_files import write_whole
+from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.data import decathlon_split
 from dam_components.handlers import newest_checkpoint
 from dam_components.planning.config_text import config_text
 
-__all__ = ["Amount", "Stage", "TrainingJob", "bundle_words", "list_test_images", "stages_of"]
+__all__ = ["Amount", "Stage", "TrainingJob", "list_test_images", "stages_of"]
 
 PARTS = 3
 
@@ -98,7 +99,8 @@ class TrainingJob:
 
 def stages_of(job: TrainingJob) -> list[Stage]:
     """The stages after the plan, in an order in which each finds what it needs."""
-    return [*_training_stages(job, Amount(job)), *_closing_stages(job, Amount(job))]
+    amount = Amount(job)
+    return [*_training_stages(job, amount), *_closing_stages(job, amount)]
 
 
 def _training_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
@@ -166,14 +168,6 @@ def _closing_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
         work=5 * amount.test,
         optional=True,
     )
-
-
-def bundle_words(configs: Sequence[Path], entries: Mapping[str, Any]) -> tuple[str, ...]:
-    """``monai.bundle run`` with these configurations and entries, after the interpreter's name."""
-    words = ["-m", "monai.bundle", "run", "--config_file", str([str(file) for file in configs])]
-    for name, value in entries.items():
-        words += [f"--{name}", str(value)]
-    return tuple(words)
 
 
 class Amount:

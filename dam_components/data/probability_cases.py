@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_channel
+from dam_components.data.dataset_layouts import SUFFIXES, case_name, case_stem
 from dam_components.data.inference_cases import list_inference_cases
 from dam_components.data.stored_probabilities import PROBABILITY_SUFFIXES
 
@@ -168,8 +168,7 @@ def images_by_case(folder: str | os.PathLike, image_channels: int = 1) -> dict[s
     cases: dict[str, Any] = {}
     for entry in list_inference_cases(folder, image_channels):
         files = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
-        named = nnunet_channel(case_stem(Path(files[0])))
-        cases[named[0] if named else case_stem(Path(files[0]))] = entry["image"]
+        cases[case_name(files[0])] = entry["image"]
     return cases
 
 

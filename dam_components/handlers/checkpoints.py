@@ -16,7 +16,7 @@ from ignite.handlers import Checkpoint, DiskSaver
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
-from dam_components.atomic_files import whole_stream
+from dam_components.atomic_files import copy_whole, whole_stream
 from dam_components.errors import failure_reason
 from dam_components.networks import file_digests, identify, put_identity
 from dam_components.networks.weights import MadeFor
@@ -160,8 +160,7 @@ class FinalSaver(CheckpointSaver):
             super().completed(engine)
             logger.info("saved the last network: %s", self.file)
         elif self.unless.file != self.file and idist.get_rank() == 0:
-            with self.unless.file.open("rb") as best, whole_stream(self.file) as place:
-                shutil.copyfileobj(best, place)
+            copy_whole(self.unless.file, self.file)
             logger.info("saved the network that was best in validation: %s", self.file)
 
     def exception_raised(self, engine: Engine, e: Exception) -> None:

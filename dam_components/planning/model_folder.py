@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 
 from ignite.engine import Engine
 
-from dam_components.atomic_files import whole_stream, write_whole
+from dam_components.atomic_files import copy_whole, write_whole
 from dam_components.bundle_command import command_files, command_overrides
 from dam_components.data import decathlon_split, make_folds, read_folds
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
@@ -219,9 +218,3 @@ def place_in(folder: Path, path: Path) -> str:
     """How a configuration in ``folder/configs`` names a path: from its own bundle where it lies within."""
     inside = Path(os.path.relpath(path, folder))
     return str(path) if inside.parts[0] == ".." else f"$@bundle_root + '/{inside.as_posix()}'"
-
-
-def copy_whole(file: Path, target: Path) -> None:
-    """Copies a file, which appears whole."""
-    with file.open("rb") as content, whole_stream(target) as place:
-        shutil.copyfileobj(content, place)
