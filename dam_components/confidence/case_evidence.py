@@ -15,6 +15,7 @@ from monai.networks.utils import one_hot
 
 from dam_components.confidence.doubt_scores import Doubt, Segmentation
 from dam_components.metrics import DiceCalibration, ScoreHistogram, calibration_counts, error_band, predicted_dice
+from dam_components.plain_tensor import plain
 
 __all__ = ["CALIBRATED", "VOXEL_REGIONS", "CaseEvidence", "calibrate_case", "gather_case", "relative_times"]
 
@@ -134,7 +135,7 @@ def relative_times(cases: Sequence[CaseEvidence]) -> dict[str, float]:
 
 
 def _plain(tensor: Any) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
+    return torch.as_tensor(plain(tensor))
 
 
 def _spacing(image: Any, spatial_dims: int) -> tuple[float, ...]:

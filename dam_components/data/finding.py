@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["LEVELS", "SHOWN", "Finding", "at_level", "summary_lines"]
+__all__ = ["LEVELS", "SHOWN", "Finding", "at_level", "first_names", "summary_lines"]
 
 SHOWN = 3  # files that are named of a kind
 LEVELS = ("error", "warning", "note")  # an error keeps a bundle from being written
@@ -48,6 +48,16 @@ def at_level(findings: Iterable[Finding], level: str) -> list[Finding]:
     return [finding for finding in findings if finding.level == level]
 
 
+def first_names(names: Sequence[str], shown: int = SHOWN) -> str:
+    """The first names of a list, and how many more there are.
+
+    Example:
+        >>> first_names(["a", "b", "c"], shown=2)
+        'a, b and 1 more'
+    """
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
 def summary_lines(findings: Iterable[Finding]) -> list[str]:
     """One line for each kind of problem, errors first, with the number of files and the first three.
 
@@ -68,8 +78,7 @@ def summary_lines(findings: Iterable[Finding]) -> list[str]:
         for (_, remedy), same in kinds.items():
             first = same[0]
             if len(same) > 1:
-                more = f" and {len(same) - SHOWN} more" if len(same) > SHOWN else ""
-                names = ", ".join(finding.where for finding in same[:SHOWN])
-                first = Finding(level, first.where, f"{first.what} ({len(same)} files: {names}{more})", remedy)
+                names = first_names([finding.where for finding in same])
+                first = Finding(level, first.where, f"{first.what} ({len(same)} files: {names})", remedy)
             lines.append(str(first))
     return lines

@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 from dam_components.atomic_files import write_whole
 from dam_components.data.dataset_layouts import case_name
 from dam_components.data.decathlon_list import read_decathlon_list
+from dam_components.data.finding import first_names
 
 __all__ = ["Fold", "decathlon_split", "make_folds", "out_of_fold_cases", "read_folds", "write_folds"]
 
@@ -276,4 +277,4 @@ def _check_distinct(names: Sequence[str], where: str) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_names(names, shown=5)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dam_components.data.dataset_layouts import SUFFIXES, case_name, case_stem
+from dam_components.data.finding import first_names
 from dam_components.data.inference_cases import list_inference_cases
 from dam_components.data.stored_probabilities import PROBABILITY_SUFFIXES
 
@@ -133,7 +134,7 @@ def match_cases(
     missing = {what: [name for name in every if name not in kind] for what, kind in kinds.items()}
     if common and (partial or not any(missing.values())):
         return common
-    parts = [f"{len(names)} cases have no {what} ({_some(names)})" for what, names in missing.items() if names]
+    parts = [f"{len(names)} cases have no {what} ({first_names(names)})" for what, names in missing.items() if names]
     remedy = "add them, or leave these cases out with --partial" if common else "name files as CASE.*"
     raise ValueError(f"{'; '.join(parts) or 'there is no case'}: {remedy}")
 
@@ -247,8 +248,8 @@ def _checked_folds(found: dict[str, FoldFile], root: Path, splits: str | os.Path
         checked[name] = FoldFile(entry.file, fold)
     if learned:
         raise ValueError(
-            f"{len(learned)} cases are not of their fold's validation in {file} ({_some(learned)}), so S may have "
-            "trained on them: take out-of-fold probabilities, or insist with --in_sample"
+            f"{len(learned)} cases are not of their fold's validation in {file} ({first_names(learned)}), so S may "
+            "have trained on them: take out-of-fold probabilities, or insist with --in_sample"
         )
     return checked
 
@@ -264,8 +265,3 @@ def _splits_file(root: Path, splits: str | os.PathLike | None) -> Path | None:
     if preprocessed:
         places.append(Path(preprocessed) / root.absolute().parent.name / "splits_final.json")
     return next((place for place in places if place.is_file()), None)
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")

@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from ignite.engine import EventEnum
 from ignite.metrics import Metric
-from monai.data import MetaTensor
 from monai.engines import SupervisedTrainer, default_metric_cmp_fn, default_prepare_batch
 from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
@@ -21,6 +20,7 @@ from monai.utils.enums import CommonKeys
 from torch import nn
 from torch.optim import Optimizer
 
+from dam_components.plain_tensor import plain
 from dam_components.precision import choose_amp
 
 __all__ = ["ConfidenceEvents", "ConfidenceKeys", "ConfidenceTrainer"]
@@ -221,7 +221,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         inputs, targets, args, kwargs = self._prepare(batchdata)
         output: dict[str, Any] = {CommonKeys.IMAGE: inputs, CommonKeys.LABEL: targets}
         self.state.output = output
-        image, labels = (x.as_tensor() if isinstance(x, MetaTensor) else x for x in (inputs, targets))
+        image, labels = plain(inputs), plain(targets)
         self.network.train(self.optimizer is not None)
         self.confidence_network.train()
         if isinstance(self.loss_function, nn.Module):

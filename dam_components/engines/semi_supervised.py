@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from ignite.engine import Events
-from monai.data import MetaTensor, set_rnd
+from monai.data import set_rnd
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dam_components.engines.confidence_trainer import ConfidenceEvents, ConfidenceTrainer, undistributed
+from dam_components.plain_tensor import plain
 from dam_components.predicted_class import predict_class
 
 __all__ = ["SemiSupervisedConfidenceTrainer", "SemiSupervisedKeys"]
@@ -148,7 +149,7 @@ class SemiSupervisedConfidenceTrainer(ConfidenceTrainer):
             if key not in batch:
                 raise ValueError(f"unlabelled batches must hold 'image' and 'strong', got {sorted(batch)}")
             x = batch[key].to(self.state.device, non_blocking=self.non_blocking, **self.to_kwargs)
-            images.append(x.as_tensor() if isinstance(x, MetaTensor) else x)
+            images.append(plain(x))
         return images
 
     def _more_gradients(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from dam_components.losses.generalized_dice import RunningDice
-from dam_components.losses.hybrid import HybridLoss, finest_first, plain
+from dam_components.losses.hybrid import HybridLoss, finest_first
 from dam_components.moved_names import renamed_argument
+from dam_components.plain_tensor import plain
 from dam_components.probabilities import check_probabilities
 
 __all__ = ["DifficultyAwareHybridLoss", "difficulty_attention"]

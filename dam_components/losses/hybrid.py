@@ -14,6 +14,7 @@ from dam_components.losses.generalized_dice import (
     generalized_dice_loss,
     generalized_dice_weights,
 )
+from dam_components.plain_tensor import plain
 from dam_components.predicted_class import predict_class
 from dam_components.probabilities import check_one_hot, check_probabilities, whole_labels
 
@@ -160,8 +161,3 @@ class HybridLoss(nn.Module):
 def finest_first(input: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The logits of all scales as plain tensors; one tensor is one scale."""
     return [plain(logits) for logits in ([input] if isinstance(input, torch.Tensor) else input)]
-
-
-def plain(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor without MONAI's metadata, which costs time and would follow a result into a buffer."""
-    return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor

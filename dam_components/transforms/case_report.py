@@ -16,6 +16,7 @@ from monai.transforms import MapTransform
 from dam_components import __version__
 from dam_components.data.dataset_layouts import case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
+from dam_components.plain_tensor import plain
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
 from dam_components.transforms.slabwise import class_map, slabs
 from dam_components.transforms.write_report import write_report
@@ -236,10 +237,9 @@ class CaseReportd(MapTransform):
         if not isinstance(probabilities, MetaTensor):
             raise ValueError("the prediction has no affine, so no volume: run CaseReportd on what Invertd gives")
         spacing_mm = [round(float(step), 6) for step in probabilities.pixdim][: probabilities.ndim - 1]
-        values = confidence.as_tensor() if isinstance(confidence, MetaTensor) else confidence
         quality = case_quality(
             probabilities.as_tensor(),
-            values,
+            plain(confidence),
             spacing_mm,
             self.label_names,
             self.calibration,

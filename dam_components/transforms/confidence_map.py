@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 from monai.utils import fall_back_tuple
 from torch import nn
 
+from dam_components.plain_tensor import plain
 from dam_components.precision import choose_amp
 from dam_components.probabilities import check_probabilities
 
@@ -81,7 +82,7 @@ class ConfidenceMapd(MapTransform):
         """M of P̂ and X, both ``(C, ...)`` or both batched."""
         spatial_dims = max(p.ndim for p in self.network.parameters()) - 2  # of the convolutions' kernels
         single = probabilities.ndim == spatial_dims + 1
-        p, x = (t.as_tensor() if isinstance(t, MetaTensor) else t for t in (probabilities, image))
+        p, x = plain(probabilities), plain(image)
         p, x = (t[None] if single else t for t in (p, x))
         if p.shape[2:] != x.shape[2:]:
             raise ValueError(

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dam_components.data.image_files import volume_loader
 from dam_components.figures import draw_review, save_figure
+from dam_components.plain_tensor import plain
 from dam_components.transforms.case_report import case_file
 
 __all__ = ["ReviewPictured"]
@@ -84,7 +84,7 @@ class ReviewPictured(MapTransform):
                 f"{tuple(original.shape[1:])}; run ReviewPictured after Invertd and the argmax"
             )
         arrays = [
-            np.asarray((v.as_tensor() if isinstance(v, MetaTensor) else v)[0].detach().cpu().to(dtype))
+            np.asarray(plain(v)[0].detach().cpu().to(dtype))
             for v, dtype in ((original, torch.float32), (prediction, torch.int16), (confidence, torch.float32))
         ]
         figure = draw_review(

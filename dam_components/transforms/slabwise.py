@@ -11,6 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Invertd, MapTransform
 
+from dam_components.plain_tensor import plain
 from dam_components.predicted_class import predict_class
 
 __all__ = ["InvertByChanneld", "PredictedClassd", "SoftmaxInPlaced", "class_map", "slabs"]
@@ -143,8 +144,3 @@ def let_go(values: torch.Tensor) -> None:
     for held in (values._base, values):
         if held is not None:
             held.data = torch.empty(0, dtype=values.dtype, device=values.device)
-
-
-def plain(values: torch.Tensor) -> torch.Tensor:
-    """The tensor without its metadata, on the same memory."""
-    return values.as_tensor() if isinstance(values, MetaTensor) else values

@@ -1,26 +1,8 @@
 import pytest
 import torch
-from monai.inferers import SimpleInferer
-from torch import nn
 
-from dam_components.confidence.doubt_scores import SCORES, Segmentation, Segmenter, make_scores
-
-
-class Fixed(nn.Module):
-    """Logits that are weights: two classes, the second's logit is the image times a factor."""
-
-    def __init__(self, factor: float = 1.0) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return torch.cat([torch.zeros_like(x), self.factor * x], dim=1)
-
-
-def setup_case(network=None, image=None):
-    segmenter = Segmenter(network or Fixed(), SimpleInferer())
-    image = torch.tensor([[[2.0, -1.0, 0.5, 0.0]]]) if image is None else image
-    return Segmentation.of(image, segmenter)
+from dam_components.confidence.doubt_scores import SCORES, make_scores
+from tests.confidence.fixed_network import setup_case
 
 
 def score(name, case, **options):
@@ -29,25 +11,25 @@ def score(name, case, **options):
 
 
 def test_segmentation_holds_what_s_said():
-    case = setup_case()
+    _, case = setup_case()
     assert case.predicted.flatten().tolist() == [1, 0, 1, 0]
     assert torch.allclose(case.probabilities[:, 1:], case.image.sigmoid())
 
 
 def test_d_is_one_minus_confidence_of_probabilities_and_image():
-    case = setup_case()
+    _, case = setup_case()
     doubt = score("D", case, confidence=lambda p, x: p[:, 1:] * (x > 0))
     assert torch.allclose(doubt, 1 - case.image.sigmoid() * (case.image > 0))
 
 
 def test_softmax_and_temperature_by_hand():
-    case = setup_case()
+    _, case = setup_case()
     assert torch.allclose(score("softmax", case), (-case.image.abs()).sigmoid())
     assert torch.allclose(score("temperature", case, temperature=2.0), (-case.image.abs() / 2).sigmoid())
 
 
 def test_entropy_is_one_where_s_knows_nothing():
-    case = setup_case()
+    _, case = setup_case()
     assert score("entropy", case).flatten()[3] == 1
 
 
@@ -59,7 +41,7 @@ def test_bad_options_are_named():
 
 
 def test_every_score_is_doubt_of_each_voxel():
-    case = setup_case(image=torch.randn(1, 1, 8, 8))
+    _, case = setup_case(image=torch.randn(1, 1, 8, 8))
     judges = (lambda p, x: p[:, :1]), (lambda p, x: p[:, 1:])
     scores = make_scores([*SCORES], judges[0], 1.5, judges[1])
     assert [*scores] == [*SCORES]

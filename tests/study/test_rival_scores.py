@@ -2,30 +2,13 @@
 
 import pytest
 import torch
-from monai.inferers import SimpleInferer
 from monai.networks.nets import UNet
 from torch import nn
 
-from dam_components.confidence.doubt_scores import Segmentation, Segmenter, make_scores
+from dam_components.confidence.doubt_scores import make_scores
 from dam_components.networks import EnhancedUNet
 from dam_study.confidence.rival_scores import RIVALS, check_names, dropout_on_features, make_rivals
-
-
-class Fixed(nn.Module):
-    """Logits that are weights: two classes, the second's logit is the image times a factor."""
-
-    def __init__(self, factor: float = 1.0) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return torch.cat([torch.zeros_like(x), self.factor * x], dim=1)
-
-
-def setup_case(network=None, image=None):
-    segmenter = Segmenter(network or Fixed(), SimpleInferer())
-    image = torch.tensor([[[2.0, -1.0, 0.5, 0.0]]]) if image is None else image
-    return segmenter, Segmentation.of(image, segmenter)
+from tests.confidence.fixed_network import Fixed, setup_case
 
 
 def score(name, segmenter, case, **options):
