@@ -20,7 +20,8 @@ ROOTS = {
     "moved_names",
     "options",
     "precision",
-    "plain_tensor", "predicted_class",
+    "plain_tensor",
+    "predicted_class",
     "probabilities",
 }
 LAYERS = (  # a room imports from the layers below its own; rooms of one layer import nothing of each other

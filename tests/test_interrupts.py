@@ -12,13 +12,6 @@ from dam_components import interrupts
 from dam_components.interrupts import Interrupted, exit_on_signals, restore_signals
 
 
-@pytest.fixture(autouse=True)
-def signals_of_pytest():
-    before = {signum: signal.getsignal(signum) for signum in interrupts.SIGNALS}
-    yield
-    restore_signals(before)
-
-
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_status_and_cleaning_up(tmp_path, signum, status):
     code = """if True:

@@ -20,6 +20,7 @@ from dam_components.confidence.case_evidence import gather_case
 from dam_components.confidence.doubt_scores import Segmentation, Segmenter, make_scores
 from dam_components.confidence.trained_bundle import load_models, read_bundle
 from dam_components.metrics import case_confidence
+from dam_components.precision import choose_amp
 
 __all__ = ["BundleLearner"]
 
@@ -99,7 +100,7 @@ class BundleLearner:
             "folds": ", ".join(f"{key} {value}" for key, value in folds.items()),
             "training": f"{epochs} epochs of {epoch_length} iterations of {batch} cases, "
             + ("from the weights of the round before" if warm_start else "from scratch")
-            + f", amp {amp}, no validation",
+            + f", amp {choose_amp(amp, self.device)}, no validation",
         }
         self._items: dict[str, Any] = {str(item["case"]): item for item in [*train, *test]}
         self._loaded = False

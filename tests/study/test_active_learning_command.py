@@ -30,6 +30,7 @@ def setup(tmp_path_factory):
         "spacing": [10.0, 10.0, 6.0],
         "patch_size": list(SHAPE),
         "patches_per_case": 1,
+        "amp": False,
         "folds": {"fold": 0, "folds": 3, "validation": 0, "seed": 0},
     }
     return {
