@@ -69,7 +69,8 @@ def _read(root: Path) -> ConfigParser:
     parser.update({"bundle_root": str(root)})
     if missing := [name for name in NEEDED if name not in parser]:
         raise ValueError(f"{file} has no {missing[0]}: D can stand behind a bundle that defines {', '.join(NEEDED)}")
-    if '"sigmoid": true' in file.read_text(encoding="utf-8").lower() or "sigmoid: true" in file.read_text().lower():
+    text = file.read_text(encoding="utf-8").lower()
+    if '"sigmoid": true' in text or "sigmoid: true" in text:
         raise ValueError(f"{file} ends in sigmoids, for classes that overlap; D needs classes that exclude each other")
     if str(root) not in sys.path:  # a bundle's own scripts
         sys.path.insert(0, str(root))

@@ -11,7 +11,7 @@ from typing import Any
 
 from dam_components.data.finding import Finding
 
-__all__ = ["CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "read_dataset"]
+__all__ = ["CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "put_names", "read_dataset"]
 
 SUFFIXES = (".nii.gz", ".nii", ".img", ".mhd", ".mha", ".nrrd")  # in capitals too
 COMPANIONS = (
@@ -149,7 +149,7 @@ def nnunet_channel(stem: str) -> tuple[str, int] | None:
 
 def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
     dataset = SourceDataset(root, "decathlon", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
-    _names(dataset, index.get("modality"), index.get("labels"))
+    put_names(dataset, index.get("modality"), index.get("labels"))
     listed = set()
     for number, entry in enumerate(index["training"]):
         entry = entry if isinstance(entry, dict) else {"image": entry}
@@ -176,7 +176,7 @@ def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
 
 def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
     dataset = SourceDataset(root, "nnU-Net", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
-    _names(dataset, index["channel_names"], index.get("labels"))
+    put_names(dataset, index["channel_names"], index.get("labels"))
     ending, channels = str(index.get("file_ending", ".nii.gz")), len(index["channel_names"])
     labels = {file.name.removesuffix(ending): file for file in _listing(dataset, root / "labelsTr", ending)}
     images: dict[str, dict[int, Path]] = {}
@@ -235,8 +235,14 @@ def _add(dataset: SourceDataset, case: CaseFiles) -> None:
         dataset.cases.append(case)
 
 
-def _names(dataset: SourceDataset, channels: Any, labels: Any) -> None:
-    """Reads index -> name (the Decathlon) or name -> index (nnU-Net) of the labels, and index -> name of channels."""
+def put_names(dataset: SourceDataset, channels: Any, labels: Any) -> None:
+    """Puts names into the dataset, as ``dataset.json`` has them.
+
+    Args:
+        dataset: gets them, and findings about them.
+        channels: index to name.
+        labels: index to name (the Decathlon) or name to index (nnU-Net).
+    """
     if isinstance(channels, dict) and channels:
         dataset.channel_names = [str(channels[key]) for key in sorted(channels, key=lambda key: str(key).zfill(4))]
     if not isinstance(labels, dict) or not labels:

@@ -71,9 +71,12 @@ class TrainingProgress:
             return
         if time.monotonic() - self.updated > INTERVAL_S:
             self.updated = time.monotonic()
-            figures = {"epoch": f"{engine.state.epoch}/{engine.state.max_epochs}", **self.figures()}
-            self.bar.set_postfix(figures, refresh=False)
+            self.bar.set_postfix(self.state_shown(engine), refresh=False)
         self.bar.update()
+
+    def state_shown(self, engine: Engine) -> dict[str, str]:
+        """What the bar shows: the epoch and the figures."""
+        return {"epoch": f"{engine.state.epoch}/{engine.state.max_epochs}", **self.figures()}
 
     def figures(self) -> dict[str, str]:
         """The epoch's mean loss so far, and the key metric of the last validation."""
@@ -95,5 +98,5 @@ class TrainingProgress:
     def close(self, engine: Engine) -> None:
         """Leaves the bar with the last figures."""
         if self.bar is not None:
-            self.bar.set_postfix(self.figures())
+            self.bar.set_postfix(self.state_shown(engine))
             self.bar.close()

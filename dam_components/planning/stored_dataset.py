@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.dataset_layouts import CaseFiles, SourceDataset
+from dam_components.data.dataset_layouts import CaseFiles, SourceDataset, put_names
 from dam_components.data.probability_cases import FoldFile, images_by_case, labels_by_case, match_cases, nnunet_folder
 
 __all__ = ["stored_dataset"]
@@ -38,11 +38,10 @@ def stored_dataset(
     """
     found = SourceDataset(Path(images).absolute(), "folders", Path(images).absolute().parent.name)
     index = next(iter(_indices(folder, images)), {})
-    channels, names = index.get("channel_names") or index.get("modality"), index.get("labels")
-    if isinstance(channels, Mapping) and channels:
-        found.channel_names = [str(channels[key]) for key in sorted(channels, key=lambda key: int(key))]
-    if isinstance(names, Mapping) and names:
-        found.label_names = _label_names(names)
+    names = index.get("labels")
+    if isinstance(names, Mapping):
+        _check_exclusive(names)
+    put_names(found, index.get("channel_names") or index.get("modality"), names)
     files = images_by_case(images, len(found.channel_names or [0]))
     marked = labels_by_case(labels)
     for name in match_cases(files, marked, probabilities, partial):
@@ -66,8 +65,8 @@ def _indices(folder: str | os.PathLike, images: str | os.PathLike) -> list[dict[
     return found
 
 
-def _label_names(names: Mapping[str, Any]) -> dict[int, str]:
-    """Index to name, from nnU-Net's name to index or the Decathlon's index to name, without the background."""
+def _check_exclusive(names: Mapping[str, Any]) -> None:
+    """Refuses labels that overlap, and voxels of no class."""
     if any(isinstance(value, (list, tuple)) for value in names.values()):
         regions = ", ".join(name for name, value in names.items() if isinstance(value, (list, tuple)))
         raise ValueError(
@@ -76,6 +75,3 @@ def _label_names(names: Mapping[str, Any]) -> dict[int, str]:
         )
     if "ignore" in names:
         raise ValueError("the dataset has a label 'ignore', of which D cannot know whether S is right: relabel it")
-    by_index = all(str(key).isdigit() for key in names)
-    pairs = {int(key): str(value) for key, value in (names if by_index else {v: k for k, v in names.items()}).items()}
-    return {index: name for index, name in sorted(pairs.items()) if index}
