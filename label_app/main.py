@@ -29,7 +29,7 @@ WEIGHTS_OF_D = "model_confidence.pt"
 
 
 class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that names MONAILabelApp itself as a base
-    """Serves bundles whose ``result`` has a ``predicted_mean_dice``, and may have the path of a ``confidence_map``.
+    """Serves bundles whose ``result`` has a ``case_confidence``, and may have the path of a ``confidence_map``.
 
     What the result says is kept in the image's information; the map is kept as a label with the tag ``confidence``,
     so that clients on other machines can fetch it. Settings (``--conf``): those of ``monaibundle``, and
@@ -104,7 +104,7 @@ class ConfidenceApp(MyApp, MONAILabelApp):  # MONAI Label takes the class that n
         """
         written = str(params.get("confidence_map", ""))
         among_studies = isinstance(image, str) and image in datastore.list_images()
-        if among_studies and judged and "predicted_mean_dice" in params:
+        if among_studies and judged and "case_confidence" in params:
             report = {name: value for name, value in params.items() if name not in NOT_A_REPORT}
             report["weights"] = self.weights(model)
             report.pop("confidence_map", None)

@@ -184,11 +184,11 @@ def test_the_strategy_offers_the_least_confident_unlabelled_case(server):
     sample = server.next_sample()
     measured("next sample, two of three images not judged before, s", f"{time.monotonic() - start:.1f}")
     unlabelled = [case for case in CASES if case not in LABELLED]
-    predicted = {case: server.infer(case).json()["predicted_mean_dice"] for case in unlabelled}
-    measured("predicted mean Dice, unlabelled", ", ".join(f"{value:.2f}" for value in sorted(predicted.values())))
+    predicted = {case: server.infer(case).json()["case_confidence"] for case in unlabelled}
+    measured("case confidence, unlabelled", ", ".join(f"{value:.2f}" for value in sorted(predicted.values())))
     assert sample["id"] == min(predicted, key=predicted.get) == SPOILT
     assert (sample["judged"], sample["unlabelled"]) == (3, 3)
-    assert sample["predicted_mean_dice"] == pytest.approx(predicted[SPOILT])
+    assert sample["case_confidence"] == pytest.approx(predicted[SPOILT])
     start = time.monotonic()
     assert server.next_sample()["id"] == SPOILT
     measured("next sample, all judged, s", f"{time.monotonic() - start:.1f}")

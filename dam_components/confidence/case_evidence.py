@@ -17,7 +17,15 @@ from dam_components.confidence.doubt_scores import Doubt, Segmentation
 from dam_components.metrics import DiceCalibration, ScoreHistogram, calibration_counts, error_band, predicted_dice
 from dam_components.plain_tensor import plain
 
-__all__ = ["CALIBRATED", "VOXEL_REGIONS", "CaseEvidence", "calibrate_case", "gather_case", "relative_times"]
+__all__ = [
+    "CALIBRATED",
+    "VOXEL_REGIONS",
+    "CaseEvidence",
+    "calibrate_case",
+    "gather_case",
+    "image_spacing",
+    "relative_times",
+]
 
 VOXEL_REGIONS = ("band", "volume")
 CALIBRATED = "D, calibrated"  # among the scores that predict Dice
@@ -97,7 +105,7 @@ def gather_case(
     wrong = predicted != true
     where = {"volume": np.ones_like(wrong)} if "volume" in regions else {}
     if "band" in regions:
-        where["band"] = error_band(true, predicted, _spacing(item["image"], true.ndim), band_mm)
+        where["band"] = error_band(true, predicted, image_spacing(item["image"], true.ndim), band_mm)
     for name, score in scores.items():
         started = _now(device)
         doubt = _plain(score(case))
@@ -138,7 +146,8 @@ def _plain(tensor: Any) -> torch.Tensor:
     return torch.as_tensor(plain(tensor))
 
 
-def _spacing(image: Any, spatial_dims: int) -> tuple[float, ...]:
+def image_spacing(image: Any, spatial_dims: int) -> tuple[float, ...]:
+    """Size of a voxel along each axis in mm, from the image's affine; 1 mm if it has none."""
     if isinstance(image, MetaTensor):
         return tuple(float(step) for step in image.pixdim[:spatial_dims])
     return (1.0,) * spatial_dims

@@ -1,6 +1,7 @@
 """Data: where it lies, and which cases train, validate and test."""
 
 from dam_components.data.bundle_root import find_bundle_root
+from dam_components.data.case_reports import case_confidence
 from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, out_of_fold_cases, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
@@ -14,6 +15,7 @@ __all__ = [
     "HARD_KINDS",
     "Fold",
     "HardCased",
+    "case_confidence",
     "ReadableCases",
     "cases_to_do",
     "decathlon_split",

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from monai.transforms import (
-    BorderPadd,
-    Compose,
-    MapTransform,
-    NormalizeIntensityd,
-    RandAdjustContrastd,
-    RandBiasFieldd,
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-    RandHistogramShiftd,
-    RandKSpaceSpikeNoised,
-    ScaleIntensityd,
-    SpatialCropd,
-    generate_spatial_bounding_box,
-)
+from monai.transforms import Compose, MapTransform, NormalizeIntensityd, ScaleIntensityd
+
+from dam_components.data.hard_faults import FAULTS
 
 __all__ = ["HARD_KINDS", "HardCased"]
 
@@ -33,16 +21,27 @@ HARD_KINDS: dict[str, str] = {
     "contrast": "a gamma that crushes dark or bright tissue, and a shifted histogram",
     "inversion": "dark tissue bright and bright tissue dark, and a gamma: another sequence",
     "shifted_crop": "the field of view shifted, so that a third of the structure's extent along one axis is cut off",
+    "blur": "blur along all axes",
+    "thick_slices": "slices two to five times as thick along one axis",
+    "ringing": "the outer part of k-space missing: Gibbs ringing",
+    "ghosting": "a copy of the image over it, half a field of view away",
+    "saturation": "bright tissue all alike, as with a full receiver",
+    "hot_spot": "a few voxels far brighter than all tissue, which leave the rest little contrast",
+    "blackout": "boxes without a signal",
+    "half_lost": "no signal from one side of the image up to its middle",
+    "turn": "image and label turned by 90 degrees: a wrong orientation in the header",
+    "zoom": "image and label larger or smaller by a quarter to a half: a wrong spacing in the header",
+    "distortion": "image and label stretched here and squeezed there",
 }
 
 
 class HardCased(MapTransform):
-    """Makes a preprocessed case hard: noise, bias field, motion, wrong contrast or a shifted crop.
+    """Makes a preprocessed case hard, in one of the ways of :data:`HARD_KINDS`.
 
     The image is brought to [0, 1], spoilt, and normalised to mean 0 and standard deviation 1 again, as an
-    image spoilt in the scanner would be. ``shifted_crop`` crops image and label alike, and pads both with zeros on the
-    other side, so that shapes stay. What is drawn depends on ``seed``, the kind and the case's name alone, so a case
-    is made hard in the same way in any order and any process. The input is left as it is.
+    image spoilt in the scanner would be. What moves things in the image moves the label alike; shapes stay. What is
+    drawn depends on ``seed``, the kind and the case's name alone, so a case is made hard in the same way in any order
+    and any process. The input is left as it is.
 
     Shapes: image ``(C, ...)`` and label ``(1, ...)`` of the same spatial shape, 2D or 3D, in and out.
 
@@ -97,81 +96,3 @@ class HardCased(MapTransform):
         )
         spoil.set_random_state(seed=int(draw.randint(2**31)))
         return spoil(dict(data))
-
-
-def noise(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """Gaussian noise."""
-    # against the structure of an image in [0, 1], whose standard deviation is about 0.15 to 0.2
-    return [RandGaussianNoised(image, prob=1, std=0.2 * severity, sample_std=False)]
-
-
-def bias_field(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """A field that brightens some parts and darkens others."""
-    return [RandBiasFieldd(image, prob=1, degree=3, coeff_range=(-0.5 * severity, 0.5 * severity))]
-
-
-def motion(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """A patient who moves: blur along one axis, and a wave over the image."""
-    spatial = data[image].shape[1:]
-    sigmas = [(0.1, 0.1)] * 3
-    sigmas[draw.randint(len(spatial))] = (1.0 * severity, 2.0 * severity)
-    # a spike of magnitude a N is a wave of amplitude about a in an image of N voxels
-    wave = [math.log(amplitude * severity * math.prod(spatial)) for amplitude in (0.15, 0.3)]
-    return [
-        RandGaussianSmoothd(image, prob=1, sigma_x=sigmas[0], sigma_y=sigmas[1], sigma_z=sigmas[2]),
-        RandKSpaceSpikeNoised(image, prob=1, intensity_range=wave),
-    ]
-
-
-def contrast(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """Another gamma, and a shifted histogram."""
-    gamma = (1 + 1.0 * severity, 1 + 2.0 * severity)
-    if draw.rand() < 0.5:
-        gamma = (1 / gamma[1], 1 / gamma[0])
-    return [
-        RandAdjustContrastd(image, prob=1, gamma=gamma),
-        RandHistogramShiftd(image, prob=1, num_control_points=5),
-    ]
-
-
-def inversion(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """Bright and dark exchanged, as between T1 and T2."""
-    return [
-        ScaleIntensityd(image, minv=1, maxv=0, channel_wise=True),
-        RandAdjustContrastd(image, prob=1, gamma=(1, 1 + severity)),
-    ]
-
-
-def shifted_crop(image: Hashable, label: Hashable, severity: float, draw: np.random.RandomState, data: Mapping) -> list:
-    """A crop that is off its place and cuts the structures."""
-    both, spatial = (image, label), data[label].shape[1:]
-    low, high = generate_spatial_bounding_box(data[label])
-    if not any(high):  # nothing labelled: take the volume for the structure
-        low, high = [0] * len(spatial), list(spatial)
-    axis, from_start = draw.randint(len(spatial)), draw.rand() < 0.5
-    cut = round(severity / 3 * (high[axis] - low[axis]))
-    start, end = [0] * len(spatial), list(spatial)
-    border = [0] * (2 * len(spatial))
-    if from_start:
-        start[axis] = low[axis] + cut
-        border[2 * axis + 1] = start[axis]
-    else:
-        end[axis] = high[axis] - cut
-        border[2 * axis] = spatial[axis] - end[axis]
-    # normalised before the padding, so that 0 is the mean, what S was trained to see beyond a border
-    return [
-        SpatialCropd(both, roi_start=start, roi_end=end),
-        NormalizeIntensityd(image, channel_wise=True),
-        BorderPadd(both, border, mode="constant"),
-    ]
-
-
-Fault = Callable[[Hashable, Hashable, float, np.random.RandomState, Mapping], list]
-FAULTS: dict[str, Fault] = {
-    "noise": noise,
-    "bias_field": bias_field,
-    "motion": motion,
-    "contrast": contrast,
-    "inversion": inversion,
-    "shifted_crop": shifted_crop,
-}

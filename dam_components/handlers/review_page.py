@@ -52,7 +52,9 @@ def review_page(folder: str | Path, reports: Iterable[Mapping[str, Any]]) -> str
 def _article(folder: Path, case: Mapping[str, Any]) -> str:
     name = case["case"]
     raw = "" if case["calibrated"] else ", not calibrated"
-    parts = [f"<h2>{escape(name)}, predicted mean Dice {case['predicted_mean_dice']:.2f}{raw}</h2>"]
+    mean = case["predicted_mean_dice"]
+    dice = "no structure found" if mean is None else f"predicted mean Dice {mean:.2f}{raw}"
+    parts = [f"<h2>{escape(name)}, {dice}</h2>"]
     if case["reasons"]:
         parts.append("<ul>" + "".join(f"<li>{escape(str(reason))}</li>" for reason in case["reasons"]) + "</ul>")
     rows = "".join(_row(structure, values) for structure, values in case["classes"].items())

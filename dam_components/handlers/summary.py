@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 def write_summary(output_dir: str | os.PathLike, cases: Collection[str] | None = None) -> Path | None:
     """Writes ``<output_dir>/summary.csv`` and ``index.html`` from every ``<output_dir>/<case>/<case>_report.json``.
 
-    In the table, one row a case, flagged ones first, then by rising predicted mean Dice, then by name; a class is the
-    columns ``<name> volume_ml`` and so on, empty where a report has none. The page shows the same cases in the same
-    order with their review pictures (:func:`~dam_components.handlers.review_page.review_page`). A report that cannot
-    be read is left out and named in the log.
+    In the table, one row a case, by rising :func:`~dam_components.data.case_confidence`, flagged ones first; a class
+    is the columns ``<name> volume_ml`` and so on, empty where a report has none. The page shows the same cases in the
+    same order with their review pictures (:func:`~dam_components.handlers.review_page.review_page`). A report that
+    cannot be read is left out and named in the log.
 
     Several processes may do this at once in one folder. Whichever ends last has written every report that was there:
     a table that another process may have completed in the meantime is written again.
@@ -63,7 +63,7 @@ def _write(folder: Path, reports: list[dict[str, Any]]) -> Path | None:
 
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:
-    row = {key: report[key] for key in ("case", "review", "predicted_mean_dice", "calibrated")}
+    row = {key: report[key] for key in ("case", "review", "case_confidence", "predicted_mean_dice", "calibrated")}
     row["reasons"] = "; ".join(report["reasons"])
     row["remarks"] = "; ".join(report.get("remarks", []))
     for name, values in report["classes"].items():

@@ -23,7 +23,7 @@ from dam_components.metrics.doubt import (
     softmax_doubt,
     temperature_doubt,
 )
-from dam_components.metrics.least_confident import case_confidence, least_confident_first
+from dam_components.metrics.least_confident import least_confident_first
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
 from dam_components.metrics.score_histogram import ScoreHistogram, logit_scale
 from dam_components.metrics.surface_band import error_band
@@ -49,7 +49,6 @@ __all__ = [
     "calibration_counts",
     "predicted_class_doubt",
     "case_agreement",
-    "case_confidence",
     "case_metrics",
     "conformal_quantile",
     "entropy_doubt",

@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dam_components import __version__
+from dam_components.data.case_reports import case_confidence
 from dam_components.data.dataset_layouts import case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.plain_tensor import plain
@@ -47,9 +48,11 @@ def case_quality(
     (The lower end of a 90 % interval, which also covers bad images, would send most good cases to review:
     ``docs/results`` has the figures.)
 
-    A class that S predicts nowhere has volume 0 and no mean confidence (``None``). Its Dice can only be 0 or 1, so its
-    predicted Dice is the probability that it is absent, which no calibration changes, and its interval with a
-    calibration is 0 to 1. An all-background segmentation is that for every class.
+    A class that S predicts nowhere has volume 0, and ``None`` for mean confidence, predicted Dice and interval: its
+    Dice can only be 0 or 1, and a person must say which. ``predicted_mean_dice`` is the mean over the classes that are
+    there, ``None`` if none is; ``predicted_mean_of`` names them. Cases are ordered by ``case_confidence``
+    (:func:`~dam_components.data.case_confidence`), in which an absent class counts 0: an all-background segmentation
+    comes first.
 
     Args:
         probabilities: (C, ...), in the image's own space.
@@ -62,7 +65,8 @@ def case_quality(
 
     Returns:
         ``classes`` (by name, ``volume_ml``, ``mean_confidence``, ``predicted_dice``, ``predicted_dice_low``,
-        ``predicted_dice_high``), ``predicted_mean_dice``, ``calibrated``, ``review`` and ``reasons``: plain values.
+        ``predicted_dice_high``), ``predicted_mean_dice``, ``predicted_mean_of``, ``case_confidence``, ``calibrated``,
+        ``review`` and ``reasons``: plain values.
 
     Raises:
         ValueError: shapes, spacing, names or calibration do not fit each other.
@@ -81,17 +85,20 @@ def case_quality(
     dice, low, high = calibration(raw)
     rows: dict[str, dict[str, float | None]] = {}
     reasons = []
+    mean: float | None
+    value: float | None
+    ends: tuple[float | None, float | None]
     for index, name in sorted(label_names.items()):
         if counts[index]:
             zone = structure_zone(predicted == index, spacing_mm, band_mm)
             mean, value = mean_within(confidence[0], zone), float(dice[index - 1])
             ends = (float(low[index - 1]), float(high[index - 1]))
         else:
-            mean, value, ends = None, float(raw[index - 1]), (0.0, 1.0)
+            mean, value, ends = None, None, (None, None)
             reasons.append(f"{name} is absent from the segmentation")
         if counts[index] and touches_border(predicted == index):
             reasons.append(f"{name} touches the border of the image: a part may lie outside")
-        if counts[index] and value < review_below:
+        if value is not None and value < review_below:
             reasons.append(f"{name}: predicted Dice {value:.2f} is below {review_below:g}")
         rows[name] = {
             "volume_ml": counts[index] * math.prod(spacing_mm) / 1000,
@@ -100,9 +107,12 @@ def case_quality(
             "predicted_dice_low": ends[0] if calibrated else None,
             "predicted_dice_high": ends[1] if calibrated else None,
         }
+    there = {name: row["predicted_dice"] for name, row in rows.items() if row["predicted_dice"] is not None}
     return {
         "classes": rows,
-        "predicted_mean_dice": sum(row["predicted_dice"] or 0.0 for row in rows.values()) / len(rows),
+        "predicted_mean_dice": sum(there.values()) / len(there) if there else None,
+        "predicted_mean_of": [*there],
+        "case_confidence": case_confidence([row["predicted_dice"] for row in rows.values()], bool(reasons)),
         "calibrated": calibrated,
         "review": bool(reasons),
         "reasons": reasons,
@@ -139,8 +149,9 @@ class CaseReportd(MapTransform):
     else in the data changes.
 
     ``data["result"]``, made if absent, gets flat scalars, which MONAI Label returns as the result's parameters:
-    ``predicted_mean_dice``, ``calibrated``, ``review``, ``review_reasons`` (one string) and for each class
-    ``<name>_volume_ml``, ``<name>_predicted_dice`` and so on, blanks in names as underscores.
+    ``predicted_mean_dice``, ``predicted_mean_of``, ``case_confidence``, ``calibrated``, ``review``,
+    ``review_reasons`` (lists as one string) and for each class ``<name>_volume_ml``, ``<name>_predicted_dice`` and so
+    on, blanks in names as underscores.
 
     Where the weights are named, the report also holds ``networks``, the digests of their parameters, and in any case
     ``package``, this package's version, and ``remarks``: sentences that a reader must know, one string in the result: a
@@ -258,6 +269,8 @@ def flat(quality: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "predicted_mean_dice": quality["predicted_mean_dice"],
+        "predicted_mean_of": "; ".join(quality["predicted_mean_of"]),
+        "case_confidence": quality["case_confidence"],
         "calibrated": quality["calibrated"],
         "remarks": "; ".join(quality["remarks"]),
         "review": quality["review"],

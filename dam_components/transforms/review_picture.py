@@ -113,5 +113,6 @@ def title(case: str, numbers: Mapping[str, Any]) -> str:
     if "predicted_mean_dice" not in numbers:
         return case
     reasons = numbers["review_reasons"].replace("; ", "\n")
-    head = f"{case}, predicted mean Dice {numbers['predicted_mean_dice']:.2f}"
+    mean = numbers["predicted_mean_dice"]
+    head = f"{case}, " + ("no structure found" if mean is None else f"predicted mean Dice {mean:.2f}")
     return f"{head}\nfor review: {reasons}" if numbers["review"] else head

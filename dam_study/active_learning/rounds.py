@@ -17,7 +17,7 @@ from dam_components.metrics import least_confident_first
 __all__ = ["STRATEGIES", "Learner", "LabellingPlan", "Round", "check_settings", "simulate"]
 
 STRATEGIES = {
-    "confidence": "the cases of lowest mean predicted Dice of P̂ and M first",
+    "confidence": "the cases of lowest case_confidence by P̂ and M first, as inference orders them",
     "softmax": "the same, with S's largest probability in place of M",
     "random": "cases drawn by the seed",
 }
@@ -77,7 +77,7 @@ class Round:
         round: from 0.
         labelled: the cases trained on, in the order in which they were labelled.
         dice: of each test case, a value a class.
-        predicted: mean predicted Dice of each unlabelled case, by the strategy that needs it.
+        predicted: ``case_confidence`` of each unlabelled case, by the strategy that needs it.
         seconds: that all of it took.
     """
 

@@ -16,11 +16,11 @@ from monai.transforms import Compose
 from monai.utils import set_determinism
 
 from dam_components.atomic_files import whole_file
-from dam_components.confidence.case_evidence import gather_case
+from dam_components.confidence.case_evidence import gather_case, image_spacing
 from dam_components.confidence.doubt_scores import Segmentation, Segmenter, make_scores
 from dam_components.confidence.trained_bundle import load_models, read_bundle
-from dam_components.metrics import case_confidence
 from dam_components.precision import choose_amp
+from dam_components.transforms import case_quality
 
 __all__ = ["BundleLearner"]
 
@@ -126,7 +126,7 @@ class BundleLearner:
         start_from: Path | None,
         save_to: Path,
     ) -> tuple[dict[str, list[float]], dict[str, dict[str, float]], float]:
-        """Dice of each test case, mean predicted Dice of each unlabelled one by score, and the seconds they took."""
+        """Dice of each test case, ``case_confidence`` of each unlabelled one by score, and the seconds they took."""
         self._load()
         started = time.perf_counter()
         parser = self.train(labelled, seed, start_from)
@@ -140,12 +140,15 @@ class BundleLearner:
             for case in self.test_cases
         }
         doubts = make_scores([DOUBTS[name] for name in scores], confidence)
+        names = dict(enumerate(self.class_names, start=1))
         predicted: dict[str, dict[str, float]] = {name: {} for name in scores}
         for case in unlabelled if scores else ():
             segmentation = self.segment(case, segmenter)
+            probabilities = segmentation.probabilities[0].cpu()
+            spacing_mm = image_spacing(self._items[case]["image"], probabilities.ndim - 1)
             for name in scores:
-                m = 1 - doubts[DOUBTS[name]](segmentation).clamp(0, 1)
-                predicted[name][case] = float(case_confidence(segmentation.probabilities, torch.as_tensor(m)))
+                m = torch.as_tensor(1 - doubts[DOUBTS[name]](segmentation).clamp(0, 1))[0].cpu()
+                predicted[name][case] = case_quality(probabilities, m, spacing_mm, names)["case_confidence"]
         return dice, predicted, time.perf_counter() - started
 
     def train(self, labelled: Sequence[str], seed: int, start_from: Path | None = None) -> ConfigParser:

@@ -1,4 +1,4 @@
-"""The active-learning strategy: of the images without a label, the one whose segmentation is expected to be worst."""
+"""The active-learning strategy: of the images without a label, the one that a person should look at first."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class LeastConfident(Strategy):
-    """Least confident unlabelled image first, by the predicted mean Dice that S and D give it.
+    """Least confident unlabelled image first, by its report's ``case_confidence``: images for review come first.
 
     Images that the present weights have not judged are judged now, those that none has judged first, for as long as
     ``seconds`` allow; what older weights said counts for the rest, and what nobody has judged waits.
@@ -49,7 +49,7 @@ class LeastConfident(Strategy):
             return None
         model = request.get("model") or self.model
         reports = {image: self.known(datastore.get_image_info(image), model) for image in images}
-        reports = {image: report for image, report in reports.items() if report is not None}
+        reports = {image: report for image, report in reports.items() if report and "case_confidence" in report}
         waiting = [image for image in images if image not in reports]
         waiting += [image for image in images if image in reports and not self.is_current(reports[image], model)]
         deadline = time.monotonic() + self.seconds
@@ -68,4 +68,5 @@ class LeastConfident(Strategy):
             )
         image = least_confident_first(reports)[0]
         counts = {"judged": len(reports), "unlabelled": len(images)}
-        return {"id": image, "predicted_mean_dice": reports[image]["predicted_mean_dice"], **counts}
+        numbers = {name: reports[image][name] for name in ("case_confidence", "predicted_mean_dice")}
+        return {"id": image, **numbers, **counts}

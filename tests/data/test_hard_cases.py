@@ -5,7 +5,8 @@ from monai.data import MetaTensor
 
 from dam_components.data import HARD_KINDS, HardCased
 
-INTENSITY = [kind for kind in HARD_KINDS if kind != "shifted_crop"]
+MOVED = ("shifted_crop", "turn", "zoom", "distortion")
+INTENSITY = [kind for kind in HARD_KINDS if kind not in MOVED]
 
 
 def make_case(name="case_1", shape=(24, 20, 16), channels=1):

@@ -2,11 +2,17 @@ import json
 import logging
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ignite.engine import Engine
+from monai.data import MetaTensor
 
+from dam_components.data.case_reports import find_reports, read_reports
 from dam_components.handlers import ReportSummary, write_summary
+from dam_components.metrics import least_confident_first
+from dam_components.transforms import CaseReportd
 
 
 def write_report(folder, case, mean, review, classes=("gland",)):
@@ -38,7 +44,7 @@ def test_what_needs_eyes_first_stands_first(tmp_path):
     assert path == tmp_path / "summary.csv"
     table = pd.read_csv(path)
     assert table["case"].tolist() == ["d", "e", "c", "b", "a"]
-    assert list(table)[:6] == ["case", "review", "predicted_mean_dice", "calibrated", "reasons", "remarks"]
+    assert list(table)[:6] == ["case", "review", "case_confidence", "predicted_mean_dice", "calibrated", "reasons"]
     assert table["reasons"][0] == "one; two"
     assert table["remarks"][0] == "D was trained for another S"
     assert table["gland predicted_dice"].tolist() == [0.6, 0.6, 0.95, 0.7, 0.9]
@@ -96,3 +102,37 @@ def test_a_report_that_comes_while_the_table_is_written_is_in_it(tmp_path, monke
     monkeypatch.setattr(os, "replace", other_rank_ends_in_between)
     assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a"]
     assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "index.html", "summary.csv"]
+
+
+def test_an_empty_segmentation_comes_first_everywhere(tmp_path):
+    """Its structures are absent, and D is sure of that. In report, table, page and the next sample to label."""
+    image = MetaTensor(torch.zeros(1, 8, 8, 8), meta={"filename_or_obj": "/images/x.nii.gz"})
+    doubtful = torch.full((8, 8, 8), 0.1)
+    doubtful[2:6, 2:6, 2:6] = 0.55
+    half = torch.where(doubtful > 0.5, doubtful, 0)
+    cases = {"sure": (doubtful > 0.5).float(), "bad": half, "empty": torch.zeros(8, 8, 8)}
+    for name, foreground in cases.items():
+        probabilities = torch.stack([1 - foreground, foreground])
+        image.meta["filename_or_obj"] = f"/images/{name}.nii.gz"
+        CaseReportd("pred", {"1": "gland"}, output_dir=tmp_path)(
+            {"image": image, "pred": MetaTensor(probabilities), "confidence": probabilities.max(0, keepdim=True).values}
+        )
+    table = pd.read_csv(write_summary(tmp_path))
+    assert table["case"].tolist() == ["empty", "bad", "sure"]
+    assert table["case_confidence"].is_monotonic_increasing
+    assert np.isnan(table["predicted_mean_dice"][0])
+    page = (tmp_path / "index.html").read_text()
+    assert "empty, no structure found" in page
+    assert page.index("empty") < page.index("bad")
+    reports = {report["case"]: report for report in read_reports(find_reports(tmp_path))}
+    assert [*reports] == least_confident_first(dict(reversed(reports.items()))) == ["empty", "bad", "sure"]
+
+
+def test_reports_of_an_earlier_version_are_ordered_alike(tmp_path):
+    for case, mean, volume, review in (("a", 0.6, 40.0, True), ("b", 0.9994, 0.0, True), ("c", 0.9, 40.0, False)):
+        write_report(tmp_path, case, mean, review)
+        file = tmp_path / case / f"{case}_report.json"
+        report = json.loads(file.read_text())
+        report["classes"]["gland"]["volume_ml"] = volume
+        file.write_text(json.dumps(report))
+    assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a", "c"]

@@ -103,7 +103,6 @@ def test_the_calibrated_dice_of_one_class_is_enough_for_review_and_its_interval_
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_an_absent_class_and_an_all_background_prediction(calibrated):
     data = case()
-    interval = (0, 1) if calibrated else (None, None)
     report = CaseReportd("pred", NAMES, calibration=calibration(2) if calibrated else None, review_below=0)
     data["confidence"] = torch.ones(1, 8, 7, 6)
     data["pred"][2] = 0
@@ -111,12 +110,16 @@ def test_an_absent_class_and_an_all_background_prediction(calibrated):
     assert result["review"] is True
     assert result["review_reasons"] == "right is absent from the segmentation"
     assert (result["right_volume_ml"], result["right_mean_confidence"]) == (0, None)
-    assert result["right_predicted_dice"] == 1  # D is sure that there is none
-    assert (result["right_predicted_dice_low"], result["right_predicted_dice_high"]) == interval
+    ends = [result[f"right_predicted_dice{end}"] for end in ("", "_low", "_high")]
+    assert ends == [None] * 3  # however sure D is that there is none
+    assert result["predicted_mean_of"] == "left lobe"
+    assert result["predicted_mean_dice"] == result["left_lobe_predicted_dice"] == 1
+    assert result["case_confidence"] == 0.25  # half of a half: for review, and the absent one counts 0
     data["pred"][1] = 0
     data["confidence"] = torch.full((1, 8, 7, 6), 0.5)
     result = report(data)["result"]
-    assert result["predicted_mean_dice"] == pytest.approx(0, abs=1e-9)  # ... that all 336 voxels are rightly background
+    assert (result["predicted_mean_dice"], result["predicted_mean_of"]) == (None, "")
+    assert result["case_confidence"] == 0
     assert (result["left_lobe_mean_confidence"], result["right_mean_confidence"]) == (None, None)
     assert "left lobe is absent" in result["review_reasons"]
     json.dumps(result, allow_nan=False)
@@ -137,7 +140,8 @@ def test_the_file_and_the_result_say_the_same(tmp_path):
     assert result.pop("kept") == 1
     assert result.pop("review_reasons") == "; ".join(report["reasons"])
     assert result.pop("remarks") == "; ".join(report["remarks"])
-    same = ("review", "predicted_mean_dice", "calibrated")
+    assert result.pop("predicted_mean_of") == "; ".join(report["predicted_mean_of"]) == "left lobe; right"
+    same = ("review", "predicted_mean_dice", "case_confidence", "calibrated")
     assert {k: report[k] for k in same} == {k: result.pop(k) for k in same}
     assert result == {
         f"{name.replace(' ', '_')}_{k}": v for name, row in report["classes"].items() for k, v in row.items()

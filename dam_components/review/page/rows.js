@@ -6,6 +6,8 @@ const MARKS = { accept: "accepted", "needs correction": "needs correction" };
 
 export const number = (value) => (typeof value === "number" ? value.toFixed(2) : "");
 
+const meanDice = (value, word) => (typeof value === "number" ? `${word} ${number(value)}` : "no structure found");
+
 export function interval(values) {
   const [low, high] = [number(values.predicted_dice_low), number(values.predicted_dice_high)];
   return low && high ? `${low} to ${high}` : "";
@@ -47,7 +49,7 @@ export function fillRow(row, item, verdict) {
   if (worst.length > 2) structures.push(`${worst.length - 2} more`);
   text.append(
     head,
-    element("p", `predicted Dice ${number(item.predicted_mean_dice)}${against(item)}`),
+    element("p", `${meanDice(item.predicted_mean_dice, "predicted Dice")}${against(item)}`),
     element("p", item.reasons.length ? item.reasons.join("; ") : structures.join("; "), "small"),
     element("p", describeVerdict(item, verdict), "done"),
   );
@@ -57,7 +59,7 @@ export function fillRow(row, item, verdict) {
 
 export function fillFacts(item, colours, { name, reasons, structures }) {
   const calibrated = item.calibrated ? "" : ", not calibrated";
-  name.textContent = `${item.case}, predicted mean Dice ${number(item.predicted_mean_dice)}${calibrated}${against(item)}`;
+  name.textContent = `${item.case}, ${meanDice(item.predicted_mean_dice, "predicted mean Dice")}${calibrated}${against(item)}`;
   reasons.replaceChildren(...item.reasons.map((reason) => element("li", reason)));
   structures.replaceChildren(...Object.entries(item.classes).map(([structure, values], index) => {
     const row = element("tr");
