@@ -26,7 +26,7 @@ def requirements() -> list[tuple[str, Requirement]]:
     return [(name, Requirement(line)) for name, line in lines if not line.startswith("dam-components")]
 
 
-TEST_EXTRAS = {"install_requires", "test", "export", "formats", "review", "study"}
+TEST_EXTRAS = {"install_requires", "test", "export", "formats", "review", "study", "dicom", "dicomweb"}
 
 
 @pytest.mark.parametrize("extra, wanted", [pair for pair in requirements() if pair[0] in TEST_EXTRAS], ids=str)

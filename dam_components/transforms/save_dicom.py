@@ -24,13 +24,16 @@ pydicom, HAS_PYDICOM = optional_import("pydicom")
 highdicom, HAS_HIGHDICOM = optional_import("highdicom")
 ON_GRID_MM = 0.01
 MAKER = "dam-components"
+STRUCTURES = (900, "123037004", "Anatomical Structure")  # number of the series, SNOMED CT's code of the segments' kind
+DOUBT = (902, "309825002", "Spatial and Relational Concept")
 
 
 class SaveDicomd(MapTransform):
     """Writes ``<case>_seg.dcm`` (DICOM SEG) and ``<case>_confidence.dcm`` (parametric map, M in 0..1) beside NIfTI.
 
-    They refer to the slices of the series, share its frame of reference, and a viewer lays them over it. A case that is
-    no DICOM series passes untouched. Without highdicom (extra ``dicom``) the log says once that they are left out.
+    Many viewers show no parametric maps: for them ``<case>_doubt.dcm`` is a DICOM SEG of the voxels that D doubts most.
+    All refer to the slices of the series and share its frame of reference, and a viewer lays them over it. A case that
+    is no DICOM series passes untouched. Without highdicom (extra ``dicom``) the log says that they are left out.
 
     Args:
         keys: the segmentation as class indices, ``(1, ...)``, and M, ``(1, ...)``, in the image's own space.
@@ -38,9 +41,10 @@ class SaveDicomd(MapTransform):
         output_dir: where to; ``None``: nowhere.
         image_key: the image, whose metadata name the series' folder.
         server_key: data with this key are a server's and leave no files; ``None``: always write.
+        doubt_above: 1 - M from which on a voxel is in ``<case>_doubt.dcm``.
 
     Raises:
-        ValueError: not two keys; the segmentation does not lie on the slices.
+        ValueError: not two keys; a threshold outside 0..1; the segmentation does not lie on the slices.
     """
 
     def __init__(
@@ -50,10 +54,14 @@ class SaveDicomd(MapTransform):
         output_dir: str | os.PathLike | None,
         image_key: str = "image",
         server_key: str | None = "image_path",
+        doubt_above: float = 0.5,
     ) -> None:
         super().__init__(keys)
         if len(self.keys) != 2:
             raise ValueError(f"keys must name the segmentation and the confidence map, got {list(self.keys)}")
+        if not 0 <= doubt_above < 1:
+            raise ValueError(f"doubt_above must be in 0..1, got {doubt_above}")
+        self.doubt_above = doubt_above
         self.label_names = {int(index): name for index, name in label_names.items()}
         self.output_dir = output_dir
         self.image_key = image_key
@@ -71,10 +79,13 @@ class SaveDicomd(MapTransform):
         slices, classes = series_frames(Path(str(source)), segmentation)
         _, map_ = series_frames(Path(str(source)), confidence)
         logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
-        files = [case_file(data[self.image_key], self.output_dir, name, ".dcm")[0] for name in ("seg", "confidence")]
+        kinds = ("seg", "confidence", "doubt")
+        seg, map_file, doubt = (case_file(data[self.image_key], self.output_dir, kind, ".dcm")[0] for kind in kinds)
+        doubted = (1 - map_ > self.doubt_above).astype(np.uint8)
         try:
-            write_segmentation(files[0], slices, classes.round().astype(np.uint16), self.label_names)
-            write_parametric_map(files[1], slices, map_.astype(np.float32))
+            write_segmentation(seg, slices, classes.round().astype(np.uint16), self.label_names)
+            write_parametric_map(map_file, slices, map_.astype(np.float32))
+            write_segmentation(doubt, slices, doubted, {1: f"doubt above {self.doubt_above:g}"}, DOUBT)
         except AttributeError as error:  # of pydicom: a tag that the standard demands and the series lacks
             logging.getLogger(__name__).warning("no DICOM SEG for %s, whose headers are incomplete: %s", source, error)
         return dict(data)
@@ -112,7 +123,13 @@ def series_frames(folder: Path, volume: MetaTensor) -> tuple[list[Any], np.ndarr
     return [placed[number] for number in order], frames[order]
 
 
-def write_segmentation(file: Path, slices: Sequence[Any], classes: np.ndarray, names: Mapping[int, str]) -> Path:
+def write_segmentation(
+    file: Path,
+    slices: Sequence[Any],
+    classes: np.ndarray,
+    names: Mapping[int, str],
+    kind: tuple[int, str, str] = STRUCTURES,
+) -> Path:
     """DICOM SEG, a segment a structure.
 
     Args:
@@ -120,7 +137,9 @@ def write_segmentation(file: Path, slices: Sequence[Any], classes: np.ndarray, n
         slices: headers of the series, in the order of the frames.
         classes: indices, ``(slices, rows, columns)``.
         names: of the structures, by index.
+        kind: number of the series, and code and meaning of what the segments are.
     """
+    series_number, category, meaning = kind
     code = highdicom.sr.CodedConcept
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=MAKER, version=_version(), family=code("123109", "DCM", "Artificial Intelligence")
@@ -129,7 +148,7 @@ def write_segmentation(file: Path, slices: Sequence[Any], classes: np.ndarray, n
         highdicom.seg.SegmentDescription(
             segment_number=index,
             segment_label=name[:64],
-            segmented_property_category=code("123037004", "SCT", "Anatomical Structure"),
+            segmented_property_category=code(category, "SCT", meaning),
             segmented_property_type=code(f"{index}", "99DAM", name[:64]),
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
@@ -143,7 +162,7 @@ def write_segmentation(file: Path, slices: Sequence[Any], classes: np.ndarray, n
         segmentation_type="BINARY",
         segment_descriptions=segments,
         omit_empty_frames=False,
-        **_identity(900),
+        **_identity(series_number),
     )
     return _save(written, file)
 

@@ -16,7 +16,7 @@ PLACE = "DICOM"
 VOXELS = np.random.default_rng(0).integers(-100, 200, (10, 12, 6)).astype(np.int16)  # columns, rows, slices
 
 
-def write_series(folder, voxels=VOXELS, uid="1.2.3", step=3.0, order=1, **changes):
+def write_series(folder, voxels=VOXELS, uid="1.2.3", step=3.0, pixel=(0.7, 0.8), **changes):
     """A CT series, its files in an order that is not that of space; changes are of one slice, by ``slice`` number."""
     folder.mkdir(parents=True, exist_ok=True)
     for place in range(voxels.shape[2]):
@@ -32,7 +32,7 @@ def write_series(folder, voxels=VOXELS, uid="1.2.3", step=3.0, order=1, **change
         slice_.Modality, slice_.SeriesNumber, slice_.InstanceNumber = "CT", 1, place + 1
         slice_.Manufacturer, slice_.ImageType = "x", ["ORIGINAL", "PRIMARY", "AXIAL"]
         slice_.Rows, slice_.Columns = voxels.shape[1], voxels.shape[0]
-        slice_.PixelSpacing, slice_.SliceThickness = [0.7, 0.8], step
+        slice_.PixelSpacing, slice_.SliceThickness = list(pixel), step
         slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         slice_.ImagePositionPatient = [-30, -40, 5 + step * place]
         slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -43,7 +43,7 @@ def write_series(folder, voxels=VOXELS, uid="1.2.3", step=3.0, order=1, **change
             for name, value in changes.items():
                 if name != "slice":
                     setattr(slice_, name, value)
-        slice_.save_as(folder / f"{(place * 5) % 7}{uid}.dcm", enforce_file_format=True)
+        slice_.save_as(folder / f"{(place * 5) % 7 + place // 7 * 7}{uid}.dcm", enforce_file_format=True)
     return folder
 
 
@@ -144,7 +144,7 @@ def _(tmp_path):
 
 
 def outputs(tmp_path):
-    """What SaveDicomd writes for a series: the two files, the classes and the map."""
+    """What SaveDicomd writes for a series: the three files, the classes and the map."""
     folder = write_series(tmp_path / "series")
     image = LoadCased("image", ensure_channel_first=True)({"image": str(folder)})["image"]
     classes = torch.from_numpy(np.random.default_rng(1).integers(0, 3, (1, *VOXELS.shape))).float()
@@ -153,7 +153,7 @@ def outputs(tmp_path):
     for key, array in (("pred", classes), ("confidence", confidence)):
         data[key] = MetaTensor(array, affine=image.affine, meta=image.meta)
     SaveDicomd(["pred", "confidence"], {1: "liver", 2: "spleen"}, tmp_path / "out")(data)
-    written = [tmp_path / "out" / "series" / f"series_{name}.dcm" for name in ("seg", "confidence")]
+    written = [tmp_path / "out" / "series" / f"series_{name}.dcm" for name in ("seg", "confidence", "doubt")]
     return folder, written, classes, confidence
 
 
@@ -161,7 +161,7 @@ def outputs(tmp_path):
 def _(tmp_path):
     import highdicom
 
-    folder, (file, _), classes, _ = outputs(tmp_path)
+    folder, (file, _, _), classes, _ = outputs(tmp_path)
     found = highdicom.seg.segread(file)
     assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["liver", "spleen"]
     volume = found.get_volume(combine_segments=True)
@@ -183,7 +183,7 @@ def _(tmp_path):
 
 @taken(PLACE, "a confidence map of a series", "parametric map: same grid, same values")
 def _(tmp_path):
-    _, (_, file), _, confidence = outputs(tmp_path)
+    _, (_, file, _), _, confidence = outputs(tmp_path)
     found = pydicom.dcmread(file)
     frames = np.frombuffer(found.FloatPixelData, np.float32).reshape(6, 12, 10)
     groups = found.PerFrameFunctionalGroupsSequence
@@ -191,6 +191,24 @@ def _(tmp_path):
     assert sorted(heights) == [5, 8, 11, 14, 17, 20]
     for frame, height in zip(frames, heights, strict=True):
         np.testing.assert_array_equal(frame.T, confidence[0, :, :, round((height - 5) / 3)])
+
+
+@taken(PLACE, "doubt of a series", "DICOM SEG of the voxels with M below 0.5, for viewers without parametric maps")
+def _(tmp_path):
+    import highdicom
+
+    _, (_, _, file), _, confidence = outputs(tmp_path)
+    found = highdicom.seg.segread(file)
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["doubt above 0.5"]
+    volume = found.get_volume(combine_segments=True)
+    heights = volume.affine[2, 3] + volume.affine[2, 0] * np.arange(6)
+    for frame, height in zip(volume.array, heights, strict=True):
+        np.testing.assert_array_equal(frame.T, confidence[0, :, :, round((height - 5) / 3)] < 0.5)
+
+
+@refused(PLACE, "a threshold of doubt that is no probability", "doubt_above must be in 0..1, got 50")
+def _(tmp_path):
+    SaveDicomd(["pred", "confidence"], {1: "a"}, tmp_path, doubt_above=50)
 
 
 @taken(PLACE, "a case that is no series", "no DICOM is written")
