@@ -19,6 +19,7 @@ COMMANDS: dict[str, str | dict[str, str]] = {
     },
     "demo": "dam_components.commands.demonstration:demo",
     "new_bundle": "dam_components.commands.planning:new_bundle",
+    "package": "dam_components.commands.packaging:package",
     "review": "dam_components.commands.reviewing:review",
     "synthesize": "dam_components.commands.synthesis:synthesize",
     "train": "dam_components.commands.training:train",

@@ -30,7 +30,7 @@ LAYERS = (  # a room imports from the layers below its own; rooms of one layer i
     {"metrics", "data", "synthetic"},
     {"figures"},
     {"transforms", "handlers", "planning"},
-    {"confidence", "review"},
+    {"confidence", "packaging", "review"},
     {"commands"},
     {"cli", "baselines", "ranks", "report"},  # the last three: old places of names
     {"__main__", "dam_study"},

@@ -51,6 +51,10 @@ def write_model_folder(
     texts["configs/metadata.json"] = config_text(dict(metadata))
     texts |= {f"docs/{name}": item if isinstance(item, str) else config_text(item) for name, item in docs.items()}
     texts |= {name: (source / name).read_text(encoding="utf-8") for name in COPIED if (source / name).is_file()}
+    texts |= {
+        file.relative_to(source).as_posix(): file.read_text(encoding="utf-8")
+        for file in source.glob("scripts/**/*.py")  # the code of a bundle that brings its own
+    }
     for name, text in texts.items():
         write_whole(folder / name, text)
     (folder / "models").mkdir(parents=True, exist_ok=True)

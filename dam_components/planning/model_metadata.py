@@ -10,9 +10,11 @@ from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from dam_components import __version__
+
 __all__ = ["made_by", "model_metadata"]
 
-LIBRARIES = ("dam-components", "torch", "monai", "pytorch-ignite", "numpy")
+LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy")
 
 
 def model_metadata(
@@ -46,8 +48,14 @@ def model_metadata(
     image = {**formats["inputs"]["image"], **image_format, **shape, "num_channels": len(channel_names)}
     pred = {**formats["outputs"]["pred"], **shape, "num_channels": len(labels), "channel_def": labels}
     image["channel_def"] = {str(number): channel for number, channel in enumerate(channel_names)}
+    judged = {
+        "format": "raw",
+        "num_channels": len(labels) + len(channel_names),
+        "channel_def": {str(number): seen for number, seen in enumerate([*labels.values(), *channel_names])},
+    }
+    confidence = {"format": "raw", "num_channels": 1, "channel_def": {"0": "confidence"}}
     return {
-        **{key: value for key, value in pattern.items() if key != "eval_metrics"},
+        **{key: value for key, value in pattern.items() if key not in ("eval_metrics", "contact")},
         "version": "0.1.0",
         "changelog": {"0.1.0": change},
         "name": f"Difficulty-aware {name} segmentation",
@@ -62,6 +70,10 @@ def model_metadata(
             "inputs": {**formats["inputs"], "image": image},
             "outputs": {**formats["outputs"], "pred": pred},
         },
+        "confidence_network_data_format": {
+            "inputs": {"probabilities_and_image": {**image, **judged}},
+            "outputs": {"confidence": {**pred, **confidence}},
+        },
     }
 
 
@@ -72,7 +84,7 @@ def made_by() -> dict[str, Any]:
     neither is known. A checkout with changes of its own is marked.
     """
     return {
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {"dam-components": __version__, **{name: _version(name) for name in LIBRARIES}},
         "python": platform.python_version(),
         "commit": _commit(),
     }

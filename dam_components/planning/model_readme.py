@@ -22,21 +22,24 @@ def model_readme(folder: Path) -> str:
     metadata = _json(folder / "configs" / "metadata.json")
     training = _json(folder / "docs" / "training.json")
     has_weights = (folder / "models" / "model.pt").is_file()
+    own_code = (folder / "scripts").is_dir()  # of a bundle that dam package made
     parts = [
         f"# {metadata['name']}",
-        f"{metadata['task']}. The confidence map says for every voxel how far the segmentation can be trusted. The "
-        "folder needs the Python package `dam-components` and nothing else. It can be moved.",
+        f"{metadata['task']}. The confidence map says for every voxel how far the segmentation can be trusted. "
+        + (NEEDS_MONAI if own_code else NEEDS_PACKAGE),
         _data(folder, metadata),
         _origin(training) if has_weights else UNTRAINED,
         *([_results(folder / "docs" / "metrics.csv")] if (folder / "docs" / "metrics.csv").is_file() else []),
         *(["![A case](picture.png)"] if (folder / "docs" / "picture.png").is_file() else []),
         *([USE] if has_weights else []),
-        TRAIN,
+        TRAIN if own_code else TRAIN + CALIBRATE,
         "MONAI Label takes the folder as it is. Research use only; not for clinical decisions.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
+NEEDS_PACKAGE = "The folder needs the Python package `dam-components` and nothing else. It can be moved."
+NEEDS_MONAI = "The folder needs MONAI and the packages that `configs/metadata.json` names. It can be moved."
 UNTRAINED = "There are no weights yet: train the model first."
 
 USE = """## Use
@@ -59,8 +62,7 @@ another place. The first command trains S and D together.
 python -m monai.bundle run --config_file configs/train.json
 ```
 
-The confidence map becomes better if D learns from predictions for cases that S did not learn from. Predicted Dice is
-calibrated last.
+The confidence map becomes better if D learns from predictions for cases that S did not learn from.
 
 ```sh
 for part in 0 1 2; do
@@ -69,6 +71,13 @@ for part in 0 1 2; do
 done
 python -m monai.bundle run --config_file \\
     "['configs/train.json','configs/train_confidence.json','configs/crossfit_confidence.json']"
+```"""
+
+CALIBRATE = """
+
+Predicted Dice is calibrated last.
+
+```sh
 python -m dam_components calibrate --bundle .
 ```"""
 

@@ -1,0 +1,1 @@
+"""A bundle with its own code, as MONAI's model zoo takes it."""
