@@ -17,18 +17,9 @@ if [[ -z "$environment" ]]; then
 fi
 bin=$environment/bin
 if ! "$bin/python" -c 'import monailabel.app' > /dev/null 2>&1; then
-    python3 -m venv "$environment"
-    "$bin/pip" install --quiet -r label_app/requirements.txt pytest -e .
-    "$bin/pip" install --quiet --no-deps monailabel==0.8.5 pydicom-seg==0.4.1
-    if ! "$bin/python" -c 'import torchvision' > /dev/null 2>&1; then
-        # torchvision for CUDA beside PyTorch for the CPU: MONAI Label wants its pictures only, not its operators
-        cat > "$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sitecustomize.py" << 'END'
-import torch
-
-for name in ("nms", "qnms"):
-    torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-END
-    fi
+    python3.11 -m venv "$environment"
+    "$bin/pip" install --quiet -c label_app/requirements.txt torch torchvision
+    "$bin/pip" install --quiet --no-deps -r label_app/requirements.txt -e .
     echo "installed in $SECONDS s, $(du -sh "$environment" | cut -f1)"
 fi
 "$bin/python" -m pytest -s -p no:cacheprovider -o addopts= -o pythonpath=label_app label_app/test_server.py label_app/test_attacks.py
