@@ -22,4 +22,5 @@ if ! "$bin/python" -c 'import monailabel.app' > /dev/null 2>&1; then
     "$bin/pip" install --quiet --no-deps -r label_app/requirements.txt -e .
     echo "installed in $SECONDS s, $(du -sh "$environment" | cut -f1)"
 fi
-"$bin/python" -m pytest -s -p no:cacheprovider -o addopts= -o pythonpath=label_app label_app/test_server.py label_app/test_attacks.py
+"$bin/python" -m pytest -s -p no:cacheprovider -o addopts= -o pythonpath=label_app \
+    label_app/test_server.py label_app/test_login.py label_app/test_attacks.py

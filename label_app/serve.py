@@ -64,6 +64,7 @@ def serve(
     print("$", *server, flush=True)
     path = os.pathsep.join(filter(None, [str(app), os.environ.get("PYTHONPATH")]))
     kept = {"PYTHONPATH": path, "DAM_UPLOAD_MINUTES": str(upload_minutes), "DAM_UPLOADS": str(app / "uploads")}
+    kept["DAM_HOSTS"] = ",".join(LOOPBACK) if host in LOOPBACK else ""
     os.execve(sys.executable, server, {**os.environ, **kept})
 
 

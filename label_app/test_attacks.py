@@ -194,6 +194,24 @@ def test_paths_in_the_address_as_they_are_sent(server, path):
     ROWS.append(("path", f"GET {path}", answer.status, json.loads(body)["detail"]))
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
+    ids=lambda headers: str(headers),
+)
+def test_a_page_of_another_site_gets_nothing(server, headers):
+    """In the browser of somebody who has this server open."""
+    form = {"params": json.dumps({"device": "cpu"})}
+    for method, path, options in [
+        ("get", "/datastore/?output=all", {}),
+        ("get", f"/datastore/image?image={CASE}", {}),
+        ("post", f"/infer/{MODEL}?image={CASE}", {"data": form}),
+        ("delete", f"/datastore/label?id={CASE}&tag=final", {}),
+        ("options", f"/train/{MODEL}", {}),
+    ]:
+        assert refused(server, "site", method, path, shown=json.dumps(headers), headers=headers, **options) == 403
+
+
 def test_wrong_requests_are_one_line(server):
     form = {"params": json.dumps({"device": "cpu"})}
     assert refused(server, "wrong", "post", "/infer/nobody", params={"image": CASE}, data=form) == 404

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import nibabel as nib
 import numpy as np
@@ -44,7 +46,8 @@ def dice(segmentation, case):
 class Server:
     """A server process and its REST interface."""
 
-    def __init__(self, command, folder, port, workspace):
+    def __init__(self, command, folder, port, workspace, ready="/info/"):
+        self.ready = ready
         self.address = f"http://127.0.0.1:{port}"
         self.models = workspace / "model" / MODEL / "models"
         self.log = folder / "server.log"
@@ -59,7 +62,7 @@ class Server:
 
     def answers(self):
         try:
-            return requests.get(f"{self.address}/info/", timeout=60).ok
+            return requests.get(f"{self.address}{self.ready}", timeout=60).ok
         except requests.ConnectionError:
             return False
 
@@ -177,6 +180,20 @@ def test_the_confidence_map_can_be_fetched_at_its_address(server, command_line, 
     fetched = server.ask("get", "/datastore/label", params={"label": CASE, "tag": "confidence"})
     (tmp_path / "again.nii.gz").write_bytes(fetched.content)
     np.testing.assert_array_equal(voxels(tmp_path / "again.nii.gz"), voxels(tmp_path / "map.nii.gz"))
+
+
+def test_the_lines_for_slicer_fetch_the_map(server, command_line):
+    """The documentation's lines as they are, with a stand-in for Slicer, which gets the file to load."""
+    server.infer(CASE)
+    page = (PROJECT / "docs" / "monai_label.md").read_text(encoding="utf-8")
+    (lines,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "slicer" in block]
+    slicer = MagicMock()
+    exec(lines.replace("http://127.0.0.1:8000", server.address).replace('"CASE"', f'"{CASE}"'), {"slicer": slicer})
+    (file,) = slicer.util.loadVolume.call_args.args
+    np.testing.assert_allclose(voxels(file), command_line.confidence, atol=1e-4)
+    assert nib.load(file).affine == pytest.approx(nib.load(DATA / "imagesTr" / f"{CASE}.nii.gz").affine, abs=1e-4)
+    volume = slicer.util.loadVolume.return_value
+    slicer.util.setSliceViewerLayers.assert_called_once_with(foreground=volume, foregroundOpacity=0.4)
 
 
 def test_the_strategy_offers_the_least_confident_unlabelled_case(server):

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from monailabel.app import app as monailabel_app
+from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse
 
 from lib.label_check import check_label
+from lib.login import login_check
 from lib.request_rules import BATCH, INFER, SAMPLE, TRAIN, Refused, Rules, Served, is_id, is_plain, read_json, short
 from lib.uploads import UPLOADS
+from lib.visitors import Visitors
 
 __all__ = ["Guard", "app"]
 
@@ -178,10 +181,11 @@ class Guard:
     Args:
         inner: MONAI Label's application.
         served: what there is to ask for.
+        visitors: who may ask.
     """
 
-    def __init__(self, inner: Any, served: Served) -> None:
-        self.inner, self.served, self.rules = inner, served, Rules(served)
+    def __init__(self, inner: Any, served: Served, visitors: Visitors) -> None:
+        self.inner, self.served, self.rules, self.visitors = inner, served, Rules(served), visitors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -198,6 +202,7 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: Any) -> None:
         path, method = scope["path"], scope["method"]
+        await run_in_threadpool(self.visitors.check, method, path, Request(scope).headers)
         if method == "OPTIONS":
             await self.inner(scope, receive, send)
             return
@@ -305,4 +310,9 @@ def has_image(image: str) -> bool:
     return Path(datastore.get_image_uri(image)).resolve().is_relative_to(Path(studies).resolve())
 
 
-app = Guard(monailabel_app, Served(lambda: app_instance().info(), has_image, weights_of))
+HOSTS = [name for name in os.environ.get("DAM_HOSTS", "").split(",") if name]
+app = Guard(
+    monailabel_app,
+    Served(lambda: app_instance().info(), has_image, weights_of),
+    Visitors(HOSTS, [str(origin) for origin in settings.MONAI_LABEL_CORS_ORIGINS], login_check()),
+)
