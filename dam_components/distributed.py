@@ -6,8 +6,39 @@ from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
+from monai.data import DistributedSampler
 
-__all__ = ["gather_from_ranks", "wait_for_other_ranks"]
+__all__ = ["case_sampler", "gather_from_ranks", "wait_for_other_ranks"]
+
+
+def case_sampler(
+    dataset: Any, may_repeat: bool = False, ranks: int | None = None, rank: int | None = None
+) -> DistributedSampler:
+    """Shares cases among the ranks, each case once; a single case is given to all of them, whose mean is the same.
+
+    Args:
+        dataset: of the cases.
+        may_repeat: give every rank as many, some of them twice, for results that count each case once.
+        ranks: their number; by default that of the process group.
+        rank: this one's; likewise.
+
+    Raises:
+        ValueError: there are fewer cases than ranks, and none may be given twice.
+
+    Example:
+        >>> [[*case_sampler(["a"], ranks=2, rank=rank)] for rank in (0, 1)]
+        [[0], [0]]
+        >>> [[*case_sampler(["a", "b", "c"], ranks=2, rank=rank)] for rank in (0, 1)]
+        [[0, 2], [1]]
+    """
+    ranks = dist.get_world_size() if ranks is None else ranks
+    even = may_repeat or len(dataset) == 1
+    if len(dataset) < ranks and not even:
+        raise ValueError(
+            f"{len(dataset)} validation cases are too few for {ranks} processes: give each one "
+            f"(--folds#validation {ranks}), or start fewer processes"
+        )
+    return DistributedSampler(dataset, even_divisible=even, shuffle=False, num_replicas=ranks, rank=rank)
 
 
 def gather_from_ranks(value: Any) -> list[Any]:

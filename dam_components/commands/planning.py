@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dam_components.commands.bundle_jobs import bundle_folder
+from dam_components.confidence.trained_bundle import comma_words
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
 from dam_components.data.finding import at_level, summary_lines
 from dam_components.planning.case_survey import CaseSurvey
@@ -23,7 +24,7 @@ def new_bundle(
     output: str,
     images: str | None = None,
     labels: str | None = None,
-    modality: str | None = None,
+    modality: str | Sequence[str] | None = None,
     label_names: Mapping[int, str] | None = None,
     label_values: str | None = None,
     patch_voxels: int = 150_000,
@@ -41,7 +42,8 @@ def new_bundle(
         output: the new bundle; must not exist.
         images: folder of the images, from data, where there is no dataset.json; NIfTI, MetaImage or DICOM series.
         labels: folder of their labels, likewise.
-        modality: CT, MR, ...; by default what dataset.json says. CT is normalised by fixed units.
+        modality: CT, MR, ..., or a name for each channel, T1,T2,FLAIR; by default what dataset.json says. CT is
+            normalised by fixed units.
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         label_values: the values of each class in the label files, '{liver: 5, kidneys: [2, 3]}'; the others are then
             background. 'all' makes each value a class. The bundle gets label files of its own.
@@ -76,7 +78,9 @@ def new_bundle(
     )
 
 
-def name_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapping[int, str] | None) -> None:
+def name_by_user(
+    dataset: SourceDataset, modality: str | Sequence[str] | None, label_names: Mapping[int, str] | None
+) -> None:
     """What the options say goes before what ``dataset.json`` says."""
     if label_names is not None:
         try:
@@ -90,8 +94,9 @@ def name_by_user(dataset: SourceDataset, modality: str | None, label_names: Mapp
         dataset.label_names = dict(sorted(names.items()))
         dataset.findings = [finding for finding in dataset.findings if finding.where != "dataset.json"]
     if modality is not None:
+        given = comma_words(modality)
         named = dataset.channel_names
-        dataset.channel_names = [str(modality)] * (len(named) if named else 1)
+        dataset.channel_names = given if len(given) > 1 else given * (len(named) if named else 1)
 
 
 def named_fingerprint(dataset: SourceDataset, surveys: list[CaseSurvey]) -> Fingerprint:

@@ -43,6 +43,8 @@ def write_results(model: Path, work: Path, failed: Mapping[str, str]) -> Path:
     parts = [*(f'<p class="note">{html.escape(text)}</p>' for text in failed.values())]
     if metrics.is_file():
         parts += test_tables(pd.read_csv(metrics), work / "test_cases" / "summary.csv")
+    else:
+        parts.append('<p class="note">No case was kept for a test: nothing here says how good the model is.</p>')
     parts += ["<h2>Training</h2>", picture(training_curves(work / "S"))]
     parts += case_pictures(work / "test_cases")
     title = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8")).get("name", model.name)

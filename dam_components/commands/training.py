@@ -33,7 +33,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     images: str | None = None,
     labels: str | None = None,
-    modality: str | None = None,
+    modality: str | Sequence[str] | None = None,
     label_names: Mapping[int, str] | None = None,
     label_values: str | None = None,
     patch_voxels: int = 150_000,
@@ -61,7 +61,7 @@ def train(
         overrides: other entries of the configuration by name: '{"channels": [8, 16, 32, 64]}'.
         images: folder of the images, from data, where there is no dataset.json.
         labels: folder of their labels, likewise.
-        modality: CT, MR, ...; by default what dataset.json says.
+        modality: CT, MR, ..., or a name for each channel, T1,T2,FLAIR; by default what dataset.json says.
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         label_values: the values of each class in the label files, as new_bundle takes them.
         patch_voxels: most voxels of a training patch: 150000 for a CPU, 2000000 for a GPU of 24 GB or more.

@@ -40,8 +40,13 @@ def fold_stages(job: TrainingJob, final: bool) -> Iterator[Stage]:
     Args:
         job: what is to be done; its fold is of no matter.
         final: leave one S, trained on every case, in place of the folds' average.
+
+    Raises:
+        ValueError: there is one fold.
     """
     amount, models = Amount(job), job.model / "models"
+    if amount.folds < 2:
+        raise ValueError(f"{job.source} has one fold, which trains on every case: leave --folds and --final out")
     train = [job.source / "configs" / "train.json", *job.overlays]
     folders = [job.work / "folds" / f"fold{fold}" for fold in range(amount.folds)]
     for fold, folder in enumerate(folders):

@@ -115,9 +115,18 @@ def _training_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
         amount.epochs,
         amount.joint,
     )
-    parts = [job.work / "parts" / f"part{part}" for part in range(PARTS)]
+    parts = [job.work / "parts" / f"part{part}" for part in range(amount.parts)]
+    if len(parts) < 2:  # D has learned beside S, on the same case
+        return
+    fewer = {"parts": len(parts)} if len(parts) < PARTS else {}
     for part, folder in enumerate(parts):
-        entries = {"leave_out": part, "output_dir": folder.parent, "network_dir": folder, "seed": job.seed + part + 1}
+        entries = {
+            "leave_out": part,
+            "output_dir": folder.parent,
+            "network_dir": folder,
+            "seed": job.seed + part + 1,
+            **fewer,
+        }
         yield Stage(
             f"part{part}",
             f"S without part {part} of the training cases, to show D what S does on cases that it did not learn from",
@@ -134,7 +143,7 @@ def _training_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
         "D, on what the parts' S do",
         bundle_words(
             [own / "train.json", own / "train_confidence.json", own / "crossfit_confidence.json"],
-            {**job.all_stages(), "output_dir": job.work / "D", "part_weights": weights},
+            {**job.all_stages(), "output_dir": job.work / "D", "part_weights": weights, **fewer},
         ),
         (models / "model_confidence.pt",),
         job.work / "D" / "confidence" / "run",
@@ -145,14 +154,17 @@ def _training_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
 
 def _closing_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
     own, tested = job.model / "configs", job.work / "test_cases"
-    yield Stage(
-        "calibration",
-        "what predicted Dice is worth, on the validation cases",
-        ("-m", "dam_components", "calibrate", "--bundle", str(job.model), "--seed", str(job.seed)),
-        (job.model / "models" / "calibration.json",),
-        work=13 * 5 * amount.validation,
-        optional=True,
-    )
+    if amount.validation:
+        yield Stage(
+            "calibration",
+            "what predicted Dice is worth, on the validation cases",
+            ("-m", "dam_components", "calibrate", "--bundle", str(job.model), "--seed", str(job.seed)),
+            (job.model / "models" / "calibration.json",),
+            work=13 * 5 * amount.validation,
+            optional=True,
+        )
+    if not amount.test:
+        return
     yield Stage(
         "evaluation",
         "Dice and distances on the test cases",
@@ -182,6 +194,7 @@ class Amount:
         sections = {name: decathlon_split(data, name, **split) for name in ("train", "validation", "test")}
         self.folds = split["folds"]
         count, self.validation, self.test = (len(section) for section in sections.values())
+        self.parts = min(PARTS, count)
         batch = parser.get_parsed_content("batch_size")
         length, part_length = max(1, count // batch), max(1, count * (PARTS - 1) // PARTS // batch)
         self.epochs = int(parser.get_parsed_content("epochs"))

@@ -33,11 +33,11 @@ def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: 
     """Splits cases into folds, each with its own validation share.
 
     Every case is tested in exactly one fold. The validation cases of a fold are drawn from those that it does not
-    test. The order of ``cases`` does not matter.
+    test. One fold tests nothing: all cases train or validate. The order of ``cases`` does not matter.
 
     Args:
         cases: distinct case names.
-        folds: 2 is two-fold, ``len(cases)`` leave-one-out.
+        folds: 1 tests nothing, 2 is two-fold, ``len(cases)`` leave-one-out.
         validation: how many cases of a fold validate; a float is a share of all cases, rounded.
         seed: of both draws.
 
@@ -45,7 +45,7 @@ def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: 
         One dictionary a fold: ``train``, ``validation`` and ``test``, each a sorted list of case names.
 
     Raises:
-        ValueError: when a name occurs twice, ``folds`` is not in 2..len(cases), or no case is left to train.
+        ValueError: when a name occurs twice, ``folds`` is not in 1..len(cases), or no case is left to train.
 
     Example:
         >>> fold = make_folds([f"case{i}" for i in range(50)], folds=5, validation=0.1, seed=0)[0]
@@ -54,10 +54,11 @@ def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: 
     """
     names = sorted(cases)
     _check_distinct(names, "cases")
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= len(names):
-        raise ValueError(f"folds must be an integer from 2 to the number of cases, {len(names)}, got {folds!r}.")
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 1 <= folds <= len(names):
+        raise ValueError(f"folds must be an integer from 1 to the number of cases, {len(names)}, got {folds!r}.")
     count = _validation_count(validation, len(names))
-    most = len(names) - -(-len(names) // folds) - 1  # the largest test set, and one case to train on
+    tested = -(-len(names) // folds) if folds > 1 else 0
+    most = len(names) - tested - 1  # the largest test set, and one case to train on
     if count > most:
         raise ValueError(
             f"validation={validation!r} leaves no case to train on: {folds} folds of {len(names)} cases allow at most "
@@ -65,7 +66,8 @@ def make_folds(cases: Sequence[str], folds: int, validation: float | int, seed: 
         )
     result: list[Fold] = []
     draw = np.random.RandomState(seed)  # shared by the folds: each draws its own validation cases
-    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(names):
+    whole = [(np.arange(len(names)), np.arange(0))]
+    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(names) if folds > 1 else whole:
         if count:
             kept, drawn = next(ShuffleSplit(1, test_size=count, random_state=draw).split(rest))
             train, held = rest[kept], rest[drawn]

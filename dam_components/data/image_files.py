@@ -24,7 +24,15 @@ from dam_components.data.dicom_series import check_dicom_series
 from dam_components.data.itk_headers import check_itk_file
 from dam_components.errors import first_line
 
-__all__ = ["VolumeReader", "check_image_file", "quiet_readers", "read_volume", "unreadable", "volume_loader"]
+__all__ = [
+    "VolumeReader",
+    "check_image_file",
+    "frames_in_time",
+    "quiet_readers",
+    "read_volume",
+    "unreadable",
+    "volume_loader",
+]
 
 FETCH = "fetch it again"
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
@@ -120,6 +128,24 @@ def _check_units(file: Path, image: Any) -> None:
             f"holds {frames} frames in time, {step:.4g} {time} apart, and no channels",
             "write each frame as a file; if they are channels, set pixdim[4] to 1",
         )
+
+
+def frames_in_time(path: str | os.PathLike) -> str | None:
+    """What a NIfTI header says of a fourth axis that it measures in seconds: "12 volumes, 1 sec apart".
+
+    A step of 1 s is what ITK writes for channels, and what some scanners write for a film. The file does not say which.
+
+    Args:
+        path: a NIfTI image that can be read; ``None`` for any other.
+    """
+    if not str(path).lower().endswith(NIFTI):
+        return None
+    image: Any = nib.load(path)
+    frames = math.prod(image.shape[3:])
+    if frames < 2 or not hasattr(image.header, "get_xyzt_units"):
+        return None
+    unit = image.header.get_xyzt_units()[1]
+    return f"{frames} volumes, {float(image.header['pixdim'][4]):.4g} {unit} apart" if unit in TIME_UNITS else None
 
 
 def _compare_sizes(file: Path, expected: int | None) -> None:

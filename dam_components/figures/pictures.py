@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from dam_components.atomic_files import whole_file
 
 __all__ = ["draw_case", "most_telling_slices", "save_figure"]
 
+EDGE = [withStroke(linewidth=2, foreground="black")]  # white stays legible on white
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # for colour-blind eyes too
 
 
@@ -50,6 +56,8 @@ def draw_case(
     title: str = "",
     names: Mapping[int, str] | None = None,
     slice_names: Sequence[str] | None = None,
+    sides: tuple[str, str] | None = None,
+    pixel_mm: float | None = None,
 ) -> Figure:
     """Image with the contours of label (dashed) and prediction (solid), and beside it the doubt 1 - M.
 
@@ -63,6 +71,8 @@ def draw_case(
         title: above the picture.
         names: of the classes; gives a legend.
         slice_names: one for each of ``slices``; by default their numbers.
+        sides: letters at the left and the right edge, such as ``("R", "L")``.
+        pixel_mm: width of a pixel in millimetres, ``spacing[0]``; gives a scale bar.
     """
     image, prediction, confidence = (v[..., None] if v.ndim == 2 else v for v in (image, prediction, confidence))
     label = label[..., None] if label is not None and label.ndim == 2 else label
@@ -90,6 +100,7 @@ def draw_case(
                 grid = [np.arange(-1, size - 1) for size in mask.shape[::-1]]
                 panel.contour(*grid, mask, [0.5], colors=_colour(index), linestyles=style, linewidths=width)
         left.set_ylabel(name)
+        mark_panel(left, sides, None if pixel_mm is None else (bar_mm(image.shape[0] * pixel_mm), pixel_mm))
         for panel in (left, right):
             panel.set(xticks=[], yticks=[], xlim=(-0.5, image.shape[0] - 0.5), ylim=(-0.5, image.shape[1] - 0.5))
     axes[0, 0].set_title("prediction" if label is None else "prediction, label dashed", fontsize=9)
@@ -101,6 +112,41 @@ def draw_case(
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def mark_panel(panel: Axes, sides: tuple[str, str] | None, bar: tuple[float, float] | None) -> None:
+    """Letters at the edges, and a scale bar with its length.
+
+    Args:
+        panel: the axes.
+        sides: letters at the left and the right edge; ``None``: none.
+        bar: length of the bar and width of a pixel, in millimetres; ``None``: no bar.
+    """
+    for letter, place, side in zip(sides or (), (0.03, 0.97), ("left", "right"), strict=False):
+        where: dict[str, Any] = {"transform": panel.transAxes, "ha": side, "va": "center"}
+        panel.text(place, 0.5, letter, color="white", fontsize=9, path_effects=EDGE, **where)
+    if bar is not None:
+        length_mm, pixel_mm = bar
+        look: dict[str, Any] = {"color": "white", "frameon": False, "pad": 0.3, "sep": 2, "label_top": True}
+        drawn = AnchoredSizeBar(
+            *(panel.transData, length_mm / pixel_mm, f"{length_mm:g} mm", "lower right"),
+            fontproperties=FontProperties(size=8),
+            **look,
+        )
+        drawn.txt_label._text.set_path_effects(EDGE)
+        drawn.size_bar.get_children()[0].set_path_effects(EDGE)
+        panel.add_artist(drawn)
+
+
+def bar_mm(width_mm: float) -> float:
+    """Length of a scale bar: the largest of 1, 2, 5, 10, ... that is no more than a third of the picture.
+
+    Example:
+        >>> bar_mm(180.0), bar_mm(40.0), bar_mm(2.0)
+        (50.0, 10.0, 0.5)
+    """
+    power = 10.0 ** np.floor(np.log10(width_mm / 3))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= width_mm / 3))
 
 
 def _colour(index: int) -> str:

@@ -16,6 +16,7 @@ from dam_components.metrics import structure_zone
 __all__ = ["draw_review"]
 
 PLANES = ("sagittal", "coronal", "axial")
+SIDES = (("P", "A"), ("R", "L"), ("R", "L"))  # at the left and the right edge of each
 THICK = 1.5  # from this ratio to the middle one of the three steps on, slices are cut as they were acquired
 
 
@@ -29,13 +30,14 @@ def draw_review(
     count: int = 3,
     band_mm: float = 3.0,
     margin_mm: float = 15.0,
+    label: np.ndarray | None = None,
 ) -> Figure:
     """The slices with the largest sum of doubt 1 - M in the zone of the structures, cropped to their surroundings.
 
-    Seen as radiologists do (the patient's right at the left edge, head or front up), in the plane of acquisition where
-    slices are thick, else axial. The numbers of the slices count from 0 along the file's own axis. The chosen slices
-    lie apart, because neighbours of the worst one show the same error again. Without any structure all doubt counts,
-    and nothing is cropped.
+    Seen as radiologists do (the patient's right at the left edge, marked R and L, head or front up), in the plane of
+    acquisition where slices are thick, else axial. The numbers of the slices count from 0 along the file's own axis.
+    The chosen slices lie apart, because neighbours of the worst one show the same error again. Without any structure
+    all doubt counts, and nothing is cropped. A bar gives the scale.
 
     Args:
         image: ``(X, Y, Z)`` or ``(X, Y)``, in the file's own axes.
@@ -47,9 +49,11 @@ def draw_review(
         count: slices at most.
         band_mm: how far round a structure doubt counts.
         margin_mm: how much around the structures is shown.
+        label: class indices, the same shape; its contours are dashed.
     """
-    spacing = voxel_sizes(affine)[: image.ndim]
+    spacing, sides = voxel_sizes(affine)[: image.ndim], None
     volumes, slice_axis, flipped, plane = [image, prediction, confidence], 2, False, ""
+    volumes += [] if label is None else [label]
     if image.ndim == 3:
         turn = ornt_transform(io_orientation(affine), axcodes2ornt("LAS"))
         volumes = [apply_orientation(v, turn) for v in volumes]
@@ -57,13 +61,15 @@ def draw_review(
         spacing = spacing[order]
         slice_axis = int(spacing.argmax()) if spacing.max() > THICK * np.median(spacing) else 2
         flipped, plane = turn[order[slice_axis], 1] < 0, PLANES[slice_axis] + " "
+        sides = SIDES[slice_axis]
         spacing = np.append(np.delete(spacing, slice_axis), spacing[slice_axis])
         volumes = [np.moveaxis(v, slice_axis, -1) for v in volumes]
     else:
         volumes, spacing = [v[..., None] for v in volumes], np.append(spacing, 1.0)
-    image, prediction, confidence = volumes
+    image, prediction, confidence, *labels = volumes
 
-    zone = structure_zone(torch.from_numpy(np.ascontiguousarray(prediction > 0)), spacing.tolist(), band_mm).numpy()
+    structures = np.logical_or.reduce([prediction > 0, *(volume > 0 for volume in labels)])
+    zone = structure_zone(torch.from_numpy(np.ascontiguousarray(structures)), spacing.tolist(), band_mm).numpy()
     crop = _crop(zone, spacing, margin_mm) if zone.any() else (slice(None), slice(None))
     score = 1 - confidence
     if zone.any():
@@ -75,11 +81,14 @@ def draw_review(
         image[crop],
         prediction[crop],
         confidence[crop],
+        labels[0][crop] if labels else None,
         slices=slices,
         aspect=spacing[1] / spacing[0],
         title=title,
         names=names,
         slice_names=[f"{plane}slice {size - 1 - z if flipped else z}" for z in slices],
+        sides=sides,
+        pixel_mm=float(spacing[0]),
     )
 
 

@@ -15,6 +15,8 @@ from tqdm import tqdm
 __all__ = ["TrainingProgress"]
 
 INTERVAL_S = 1.0  # between two updates of the bar
+FIRST_S = 20.0  # of steps that the training's time is estimated from, after one to get started
+LONG_H = 48.0
 LINES = 20  # at most, of a whole training
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,8 @@ class TrainingProgress:
 
     Ignite's ``ProgressBar`` begins again in each epoch, so its time left is that of the epoch, and MONAI's
     ``StatsHandler`` writes the loss at every iteration or not at all. Give it to the trainer after the
-    ``ValidationHandler``.
+    ``ValidationHandler``. After the first steps the log says how long all of them take; a training of more than two
+    days is a warning, with what to do.
 
     Args:
         desc: what is trained.
@@ -45,6 +48,7 @@ class TrainingProgress:
         self.updated = 0.0  # when; the loss is taken from the GPU no oftener than it is shown
         self.sum: torch.Tensor | float = 0.0  # of this epoch's losses
         self.count = 0
+        self.first: tuple[float, int] | None = None  # when the steps that are timed began, and at which
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the trainer."""
@@ -67,12 +71,38 @@ class TrainingProgress:
         """One iteration further."""
         self.sum = self.sum + torch.as_tensor(self.loss(engine.state.output)).detach()
         self.count += 1
+        now = time.monotonic()
+        self.tell_time(engine, now)
         if self.bar is None:
             return
-        if time.monotonic() - self.updated > INTERVAL_S:
-            self.updated = time.monotonic()
+        if now - self.updated > INTERVAL_S:
+            self.updated = now
             self.bar.set_postfix(self.state_shown(engine), refresh=False)
         self.bar.update()
+
+    def tell_time(self, engine: Engine, now: float) -> None:
+        """Says once, from the steps since the first, how long the training takes."""
+        state = engine.state
+        total = (state.epoch_length or 0) * (state.max_epochs or 1)
+        if self.first is None:
+            self.first = now, state.iteration
+            return
+        begin, before = self.first
+        if now - begin < FIRST_S or math.isinf(begin):
+            return
+        self.first = math.inf, before  # said
+        step_s = (now - begin) / (state.iteration - before)
+        hours = step_s * (total - state.iteration) / 3600
+        told = f"{self.desc}: {total - state.iteration} steps of {step_s:.2g} s are left: about {hours:.2g} hours"
+        if hours <= LONG_H:
+            logger.info("%s, without validation", told)
+            return
+        epochs = max(1, int(LONG_H * 3600 / step_s / (state.epoch_length or 1)))
+        logger.warning(
+            "%s, too long for this machine. Stop it with Ctrl-C, and take a GPU, --epochs %d, or narrower networks "
+            "(--channels)",
+            *(told, epochs),
+        )
 
     def state_shown(self, engine: Engine) -> dict[str, str]:
         """What the bar shows: the epoch and the figures."""

@@ -2,12 +2,14 @@ r"""From the raw predicted Dice to a calibrated one with an interval, learnt fro
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -223,8 +225,9 @@ class DiceCalibration:
         return dice, (dice - half).clip(0, 1), (dice + half).clip(0, 1)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes plain JSON, whole or not at all."""
-        write_whole(path, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+        """Writes plain JSON with a checksum of it, whole or not at all."""
+        content = json.loads(json.dumps(asdict(self), allow_nan=False))
+        write_whole(path, json.dumps({**content, "checksum": _checksum(content)}, indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike, classes: int | None = None) -> DiceCalibration:
@@ -236,13 +239,14 @@ class DiceCalibration:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no calibration, or one for another number of classes.
+            ValueError: it is no calibration, its checksum does not fit, or it is one for another number of classes.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no calibration {path}: save what DiceCalibration.fit gives there")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            _check_whole(content)
             level = content["level"]
             if level is not None and not 0 < float(level) < 1:
                 raise ValueError(f"the level of intervals lies between 0 and 1, got {level}")
@@ -260,6 +264,23 @@ class DiceCalibration:
                 f"{classes}: fit it again for this task"
             )
         return calibration
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_whole(content: dict[str, Any]) -> None:
+    """Takes the checksum out, which files that were written before 0.2 do not have.
+
+    Raises:
+        ValueError: an entry is unknown, or the numbers are not those that were written.
+    """
+    checksum = content.pop("checksum", None)
+    if unknown := sorted(content.keys() - {entry.name for entry in fields(DiceCalibration)}):
+        raise ValueError(f"unknown entry {unknown[0]}")
+    if checksum is not None and checksum != _checksum(content):
+        raise ValueError("its checksum does not fit its numbers: it is damaged, or was changed by hand")
 
 
 def _listed(networks: str | Sequence[str]) -> tuple[str, ...]:

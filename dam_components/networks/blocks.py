@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +15,9 @@ __all__ = [
     "AttentionFusion",
     "SupervisedHeads",
     "TransformationModule",
+    "check_coarsest",
     "check_strides",
+    "coarsest_rule",
     "conv_module",
     "init_xavier",
     "resize_to",
@@ -208,6 +212,45 @@ def fitting_strides(strides: Sequence[Sequence[int] | int], spatial_dims: int) -
         (2, 2, 2)
     """
     return (2, 2, 2) if spatial_dims == 2 and strides is DEFAULT_STRIDES else strides
+
+
+def coarsest_rule(
+    strides: Sequence[Sequence[int] | int], spatial_dims: int, norm: str | tuple
+) -> tuple[list[int], int]:
+    """Step of the coarsest grid along each axis, and in how large a batch one voxel there cannot be normalised.
+
+    Instance norm fails in any batch, batch norm in a batch of 1, other norms in none.
+
+    Example:
+        >>> coarsest_rule([[2, 2, 1], 2], 3, "batch")
+        ([4, 4, 2], 1)
+    """
+    axes = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
+    name = str(norm if isinstance(norm, str) else norm[0]).lower()
+    fails = sys.maxsize if name.startswith("instance") else 1 if "batch" in name else 0
+    return [math.prod(each) for each in zip(*axes, strict=True)], fails
+
+
+def check_coarsest(x: torch.Tensor, step: list[int], fails: int) -> None:
+    """Refuses, in training, what leaves one voxel on the coarsest grid, where a norm has nothing to compare.
+
+    Args:
+        x: the network's input, ``(B, channels, ...)``.
+        step: of :func:`coarsest_rule`.
+        fails: of it.
+
+    Raises:
+        ValueError: a norm of this kind cannot train on it.
+    """
+    one_voxel = True
+    for axis, by in enumerate(step):
+        one_voxel = one_voxel and x.shape[2 + axis] <= by
+    if one_voxel and x.shape[0] <= fails:
+        raise ValueError(
+            f"an input of {list(x.shape[2:])} voxels leaves one voxel on the coarsest grid (steps of {step}), which no "
+            "instance norm can train on, and batch norm only in a batch of 2 or more: use a larger patch_size, fewer "
+            "strides, or with batch norm a larger batch_size"
+        )
 
 
 def check_strides(channels: Sequence[int], strides: Sequence[Sequence[int] | int], spatial_dims: int) -> None:

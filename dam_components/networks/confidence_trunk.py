@@ -8,7 +8,7 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
-from dam_components.networks.blocks import resize_to
+from dam_components.networks.blocks import check_coarsest, coarsest_rule, resize_to
 
 __all__ = ["ConfidenceTrunk"]
 
@@ -51,6 +51,7 @@ class ConfidenceTrunk(nn.Module):
                 f"num_classes must be at least 2 and at most in_channels (classes plus image channels), "
                 f"got num_classes={num_classes} and in_channels={in_channels}"
             )
+        self.coarsest_step, self.fails_in_batch = coarsest_rule(strides, spatial_dims, norm)
         self.in_channels = in_channels
         self.num_classes = num_classes
         # filled up with zeros: on a CPU a 3x3x3 convolution of 8 channels was measured five times slower than of 16
@@ -72,9 +73,11 @@ class ConfidenceTrunk(nn.Module):
         )
 
     def check(self, x: torch.Tensor) -> None:
-        """Refuses an input of other channels than D was made for."""
+        """Refuses an input of other channels than D was made for, and in training one too small to learn from."""
         if x.shape[1] != self.in_channels:
             raise ValueError(f"D expects {self.in_channels} channels (P̂ and the image), got {x.shape[1]}")
+        if self.training:
+            check_coarsest(x, self.coarsest_step, self.fails_in_batch)
 
     def filled(self, features: list[torch.Tensor]) -> torch.Tensor:
         """The features, and zeros to fill up."""

@@ -11,7 +11,9 @@ from torch import nn
 from dam_components.networks.blocks import (
     DEFAULT_STRIDES,
     SupervisedHeads,
+    check_coarsest,
     check_strides,
+    coarsest_rule,
     conv_module,
     fitting_strides,
     init_xavier,
@@ -65,6 +67,7 @@ class DSResUNet(nn.Module):
         super().__init__()
         strides = fitting_strides(strides, spatial_dims)
         check_strides(channels, strides, spatial_dims)
+        self.coarsest_step, self.fails_in_batch = coarsest_rule(strides, spatial_dims, norm)
         self.encoder = nn.ModuleList(
             conv_module(spatial_dims, before, after, stride, norm=norm, act=act)
             for before, after, stride in zip([in_channels, *channels[:-1]], channels, [1, *strides], strict=True)
@@ -80,6 +83,8 @@ class DSResUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Image to logits; while training a list of them, finest first."""
+        if self.training:
+            check_coarsest(x, self.coarsest_step, self.fails_in_batch)
         lows: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)

@@ -12,7 +12,9 @@ from dam_components.networks.blocks import (
     AttentionFusion,
     SupervisedHeads,
     TransformationModule,
+    check_coarsest,
     check_strides,
+    coarsest_rule,
     conv_module,
     fitting_strides,
     init_xavier,
@@ -90,6 +92,7 @@ class EnhancedUNet(nn.Module):
             return conv_module(spatial_dims, inputs, outputs, stride, dilation, residual, norm, act)
 
         steps = [1, *strides]
+        self.coarsest_step, self.fails_in_batch = coarsest_rule(strides, spatial_dims, norm)
         self.encoder = nn.ModuleList(
             module(before, after, stride)
             for before, after, stride in zip([in_channels, *channels[:-1]], channels, steps, strict=True)
@@ -112,6 +115,8 @@ class EnhancedUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Image to logits; while training a list of them, finest first."""
+        if self.training:
+            check_coarsest(x, self.coarsest_step, self.fails_in_batch)
         if not self.training and x.device.type == "cpu":
             x = channels_last(x)
         lows: list[torch.Tensor] = []

@@ -10,11 +10,12 @@ from tqdm import tqdm
 
 from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.finding import Finding
+from dam_components.data.image_files import frames_in_time
 from dam_components.planning.case_survey import CaseSurvey, survey_case
 
 __all__ = ["LEAST_CASES", "WILD_SPACING", "check_cases", "check_dataset"]
 
-LEAST_CASES = 3  # one each to train, validate and test
+LEAST_CASES = 3  # one each to train, validate and test; fewer all train
 WILD_SPACING = 2.0  # the largest spacing of an axis over its smallest, from which on it is worth a look
 
 
@@ -42,9 +43,10 @@ def check_dataset(dataset: SourceDataset, progress: bool = True) -> tuple[list[C
 def check_cases(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
     """Checks cases against each other and against what the dataset says of itself.
 
-    Errors: fewer than three cases, another number of channels than stated (or, where nothing states it, than most
-    cases have), labels that nothing names, the same image twice. Warnings: a class that no case holds, spacings that
-    differ by more than a factor of two. Smaller differences of spacing are noted: all cases are resampled.
+    Errors: no case; another number of channels than stated (or, where nothing states it, than most cases have);
+    volumes on an axis of time that nothing names as channels; labels that nothing names; the same image twice.
+    Warnings: fewer than three cases, a class that no case holds, spacings that differ by more than a factor of two.
+    Smaller differences of spacing are noted: all cases are resampled.
     """
     findings = _check_number(dataset)
     if surveys:
@@ -59,12 +61,26 @@ def check_cases(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[F
 def _check_number(dataset: SourceDataset) -> list[Finding]:
     if len(dataset.cases) >= LEAST_CASES:
         return []
-    remedy = "a dataset needs at least 3 labelled cases, to train, validate and test"
-    return [Finding("error", str(dataset.folder), f"has {len(dataset.cases)} complete cases", remedy)]
+    count = len(dataset.cases)
+    what = f"has {count} complete case{'s' if count != 1 else ''}"
+    if not count:
+        return [Finding("error", str(dataset.folder), what, "a dataset needs labelled cases")]
+    remedy = (
+        f"all train, and none is left to validate or to test: no figure says how good the model is. Add cases, "
+        f"{LEAST_CASES} at least"
+    )
+    return [Finding("warning", str(dataset.folder), what, remedy)]
 
 
 def _check_channels(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:
     if dataset.channel_names is None:
+        remedy = "if they are channels, name them, as --modality T1,T2,FLAIR; if frames, write a file for each"
+        timed = [(survey.image, told) for survey in surveys if (told := _told_in_time(survey))]
+        if timed:
+            return [
+                Finding("error", file, f"holds {told}, by its header, and nothing names channels", remedy)
+                for file, told in timed
+            ]
         expected = Counter(survey.channels for survey in surveys).most_common(1)[0][0]
         whose, remedy = "most cases have", "give every case the same channels"
     else:
@@ -75,6 +91,10 @@ def _check_channels(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> li
         for survey in surveys
         if survey.channels != expected
     ]
+
+
+def _told_in_time(survey: CaseSurvey) -> str | None:
+    return frames_in_time(survey.image) if survey.channels > 1 else None
 
 
 def _check_numbering(dataset: SourceDataset, surveys: Sequence[CaseSurvey]) -> list[Finding]:

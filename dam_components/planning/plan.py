@@ -29,7 +29,8 @@ epochs         as many as make 5000 steps, 20 to 500; validation about 20 times
 weights        the last epoch's, as nnU-Net keeps them, where fewer than 10 cases validate: so few choose little but
                luck. Else those of the best validation
 folds          five (fewer if there are fewer cases). A tenth of the cases validates, and at least nine (which intervals
-               of predicted Dice need to hold 90 %), or three tenths where that is fewer. nnU-Net validates on the fold
+               of predicted Dice need to hold 90 %), or three tenths where that is fewer. nnU-Net validates on the fold.
+               Of one or two cases none is left out: all train
 cache          the share of the cases that ``cache_gb`` hold in memory
 ============== ======================================================================================================
 """
@@ -43,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from dam_components.planning.dataset_check import LEAST_CASES
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan_geometry import ANISOTROPIC, patch_and_strides, resampled_shape, target_spacing
 
@@ -118,9 +120,9 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
     patch, strides = patch_and_strides(shape, spacing, patch_voxels)
     batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
 
-    cases, folds = fingerprint.cases, min(5, fingerprint.cases)
-    validation = max(1, min(LEAST_TO_CALIBRATE, round(0.3 * cases)), round(cases / 10))
-    steps_an_epoch = max(1, (cases - math.ceil(cases / folds) - validation) // batch_size)
+    cases = fingerprint.cases
+    folds, validation, tested = plan_split(cases)
+    steps_an_epoch = max(1, (cases - tested - validation) // batch_size)
     epochs = min(500, max(20, round(STEPS / steps_an_epoch)))
     case_gb = float(np.prod(shapes, axis=1).mean()) * 4 * (len(fingerprint.channel_names) + 1) / 1e9  # float32
     return Plan(
@@ -143,6 +145,19 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
         median_shape=shape,
         crop_nonzero=crop,
     )
+
+
+def plan_split(cases: int) -> tuple[int, int, int]:
+    """Folds, cases of a fold that validate, and most that it tests.
+
+    Example:
+        >>> plan_split(30), plan_split(10), plan_split(3), plan_split(1)
+        ((5, 9, 6), (5, 3, 2), (3, 1, 1), (1, 0, 0))
+    """
+    if cases < LEAST_CASES:
+        return 1, 0, 0
+    folds = min(5, cases)
+    return folds, max(1, min(LEAST_TO_CALIBRATE, round(0.3 * cases)), round(cases / 10)), math.ceil(cases / folds)
 
 
 def names_a_side(name: str) -> bool:

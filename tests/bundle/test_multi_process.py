@@ -38,8 +38,7 @@ def ranks(tmp_path_factory, patients):
         "weights": str(folder / "models" / "model.pt"),
         "confidence_weights": str(folder / "models" / "model_confidence.pt"),
         "folds#validation": 1,
-        "section": "train",  # three cases for two ranks,
-        "validate#sampler#even_divisible": True,  # of which the sampler then makes four
+        "section": "train",  # three cases for two ranks, of which the sampler makes four
     }
     names = {"train": ["train", "tasks/pelvic", "multi_gpu_train"]}
     names["evaluate"] = ["train", "evaluate", "tasks/pelvic", "multi_gpu_evaluate"]
@@ -92,7 +91,6 @@ def test_one_rank_writes(ranks):
 
 def test_the_evaluation_has_each_case_once_and_is_that_of_one_process(ranks, run_here, tmp_path):
     overrides = {**ranks.overrides, **ranks.evaluation, "output_dir": str(tmp_path)}
-    del overrides["validate#sampler#even_divisible"]
     run_here("train.json", "evaluate.json", "tasks/pelvic.json", **overrides)
     rows, one = pd.read_csv(ranks.folder / "output" / "metrics.csv"), pd.read_csv(tmp_path / "metrics.csv")
     assert rows["case"].nunique() == 3

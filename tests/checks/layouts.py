@@ -167,6 +167,30 @@ def _(tmp_path):
     check(tmp_path)
 
 
+def film(folder, frames=12):
+    """Cases of several volumes on an axis of time, a second apart, as ITK writes channels and some scanners a film."""
+    for number in range(4):
+        volumes = np.stack([image(number, frame) for frame in range(frames)], -1)
+        file = put(folder / "images" / f"c{number}.nii.gz", volumes)
+        opened = nib.load(file)
+        opened.header.set_xyzt_units("mm", "sec")
+        nib.save(nib.Nifti1Image(volumes, np.eye(4), opened.header), file)
+        put(folder / "labels" / f"c{number}.nii.gz", LABEL)
+    return folder
+
+
+@refused(PLACE, "a film of 12 frames, 1 s apart, where nothing names channels", "holds 12 volumes, 1 sec apart, by its")
+def _(tmp_path):
+    all_lines(film(tmp_path))
+
+
+@taken(PLACE, "channels whose header says seconds, named by --modality T1,T2", "channels of these names")
+def _(tmp_path):
+    bundle(film(tmp_path / "data", 2), tmp_path, modality="T1,T2", images="images", labels="labels")
+    report = json.loads((tmp_path / "bundle" / "docs" / "data_report.json").read_text())
+    assert report["fingerprint"]["channel_names"] == ["T1", "T2"]
+
+
 @taken(PLACE, "dataset.json with a byte order mark (Windows)", "read, in training too")
 def _(tmp_path):
     make(tmp_path, ["imagesTr/{c}.nii.gz"], "labelsTr/{c}.nii.gz")

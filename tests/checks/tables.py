@@ -7,8 +7,9 @@ import sys
 import pandas as pd
 import torch
 
+from dam_components.distributed import case_sampler
 from dam_components.errors import keep_traceback
-from dam_components.handlers.case_metrics import undefined_distances
+from dam_components.handlers.case_metrics import interleave, undefined_distances
 from dam_components.handlers.summary import write_summary
 from dam_components.metrics import DiceCalibration
 from dam_components.options import check_bundle_options
@@ -57,6 +58,29 @@ def _(tmp_path):
     DiceCalibration.load(tmp_path / "calibration.json")
 
 
+@refused(PLACE, "calibration.json of which one digit was changed", "its checksum does not fit its numbers")
+def _(tmp_path):
+    file = tmp_path / "calibration.json"
+    load(tmp_path).save(file)
+    file.write_text(file.read_text().replace('"level": 0.9', '"level": 0.8'))
+    DiceCalibration.load(file)
+
+
+@refused(PLACE, "calibration.json of which the name of an entry was changed", "unknown entry chexksum")
+def _(tmp_path):
+    file = tmp_path / "calibration.json"
+    load(tmp_path).save(file)
+    file.write_text(file.read_text().replace("checksum", "chexksum"))
+    DiceCalibration.load(file)
+
+
+@taken(PLACE, "calibration.json with its checksum, and one of before 0.2, which has none", "read")
+def _(tmp_path):
+    known = load(tmp_path)
+    known.save(tmp_path / "calibration.json")
+    assert DiceCalibration.load(tmp_path / "calibration.json") == known
+
+
 @refused(PLACE, "calibration.json for another number of classes", "was fitted for 1 foreground classes")
 def _(tmp_path):
     load(tmp_path)
@@ -75,6 +99,23 @@ def metrics(file, **changes):
         table.loc[2] = table.loc[1]
     table.to_csv(file, index=False)
     return str(file)
+
+
+@taken(PLACE, "one validation case under several processes", "each process validates it, and the mean is its own")
+def _(tmp_path):
+    assert [[*case_sampler(["a"], ranks=3, rank=rank)] for rank in range(3)] == [[0]] * 3
+
+
+@refused(PLACE, "two validation cases under three processes", "2 validation cases are too few for 3 processes")
+def _(tmp_path):
+    case_sampler(["a", "b"], ranks=3, rank=0)
+
+
+@taken(PLACE, "two cases to evaluate under three processes", "one is evaluated twice, and counted once")
+def _(tmp_path):
+    dealt = [[*case_sampler(["a", "b"], may_repeat=True, ranks=3, rank=rank)] for rank in range(3)]
+    assert sorted(sum(dealt, [])) == [0, 0, 1]
+    assert interleave([{"a": 1}, {"b": 2}, {"a": 1}]) == {"a": 1, "b": 2}
 
 
 @refused(PLACE, "compare: a row twice", "it has the row c1, a, whole twice")

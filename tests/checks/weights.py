@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from dam_components.networks import ConfidenceNet, DSResUNet, EnhancedUNet, load_weights
+from dam_components.networks import ConfidenceNet, DSResUNet, EnhancedUNet, LocalCalibrationNet, load_weights
 from tests.checks.table import refused, taken
 
 PLACE = "Weights and networks"
@@ -139,6 +139,28 @@ def _(tmp_path):
 @refused(PLACE, "strides that do not fit the channels", "strides must hold one entry fewer than channels")
 def _(tmp_path):
     network(strides=(2, 2))
+
+
+for kind in (EnhancedUNet, DSResUNet, ConfidenceNet, LocalCalibrationNet):
+    for norm, batch in (("instance", 2), ("batch", 1)):
+
+        @refused(PLACE, f"{kind.__name__}: {norm} norm, a batch of {batch}, one voxel left", "use a larger patch_size")
+        def _(tmp_path, kind=kind, norm=norm, batch=batch):
+            small(kind, norm)(torch.rand(batch, 3, 4, 4))
+
+
+@taken(PLACE, "one voxel left, but batch norm and a batch of 2, or no norm, or no training", "is computed")
+def _(tmp_path):
+    for kind in (EnhancedUNet, ConfidenceNet):
+        small(kind, "batch")(torch.rand(2, 3, 4, 4))
+        small(kind, "batch").eval()(torch.rand(1, 3, 4, 4))
+    small(EnhancedUNet, ("group", {"num_groups": 1}))(torch.rand(1, 3, 4, 4))
+
+
+def small(kind, norm):
+    """A network for three channels that takes steps of 4."""
+    channels = (4, 8) if kind is LocalCalibrationNet else (4, 8, 8)
+    return kind(spatial_dims=2, in_channels=3, channels=channels, strides=(2, 2), norm=norm).train()
 
 
 @taken(PLACE, "spatial_dims=2 with the default strides", "built and run: EnhancedUNet, DSResUNet, ConfidenceNet")

@@ -165,6 +165,19 @@ def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
     assert "S on every case" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("cases", "stages"), [(1, ["S"]), (2, ["S", "part0", "part1", "D"]), (3, ["S", *STAGES[5:]])])
+def test_of_few_cases_none_is_left_out(cases, stages, tmp_path, commands):
+    run, _ = commands
+    data = write_pelvic_dataset(tmp_path / "data", cases=cases, shape=(32, 32, 16))
+    train(str(data), str(tmp_path / "M"))
+    assert names(run) == stages
+    if cases == 2:
+        assert all(words[words.index("--parts") + 1] == "2" for _, words in run[1:])
+    if cases < 3:
+        with pytest.raises(ValueError, match="has one fold, which trains on every case: leave --folds and --final out"):
+            train(str(data), str(tmp_path / "N"), folds="all")
+
+
 def test_out_of_fold_cases_are_those_that_a_fold_tests(patients):
     split = {"folds": 3, "validation": 2, "seed": 1}
     cases = out_of_fold_cases(patients, fold=2, **split)

@@ -64,10 +64,15 @@ def test_validation_is_drawn_by_seed_and_fold():
     assert len({place(make_folds(NAMES, 50, 1, seed)[0]) for seed in range(50)}) > 20
 
 
-@pytest.mark.parametrize("folds", [0, 1, 51, 2.0, True])
+@pytest.mark.parametrize("folds", [0, -1, 51, 2.0, True])
 def test_folds_out_of_range(folds):
-    with pytest.raises(ValueError, match="folds must be an integer from 2 to the number of cases, 50, got"):
+    with pytest.raises(ValueError, match="folds must be an integer from 1 to the number of cases, 50, got"):
         make_folds(NAMES, folds, 5, 0)
+
+
+def test_one_fold_tests_nothing():
+    assert make_folds(["a"], 1, 0, seed=0) == [{"train": ["a"], "validation": [], "test": []}]
+    assert _sizes(make_folds(NAMES, 1, 5, seed=0)[0]) == [45, 5, 0]
 
 
 @pytest.mark.parametrize("validation", [-1, 1.0, -0.1, True, "5", None])

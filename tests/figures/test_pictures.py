@@ -1,4 +1,5 @@
 import numpy as np
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from dam_components.figures import draw_case, most_telling_slices
 
@@ -23,3 +24,14 @@ def test_names_and_slice_names_are_shown():
     plain = draw_case(volume, prediction, volume, slices=[1, 2])
     assert [ax.get_ylabel() for ax in plain.axes[:4]] == ["slice 1", "", "slice 2", ""]
     assert not plain.legends
+    assert not plain.axes[0].texts
+
+
+def test_sides_and_a_scale_bar_are_shown():
+    volume = np.zeros((60, 50, 4))
+    figure = draw_case(volume, volume.astype(int), volume, slices=[1], sides=("R", "L"), pixel_mm=2.0)
+    panel = figure.axes[0]
+    assert [(text.get_text(), text.get_position()[0] < 0.5) for text in panel.texts] == [("R", True), ("L", False)]
+    (bar,) = [artist for artist in panel.artists if isinstance(artist, AnchoredSizeBar)]
+    assert bar.txt_label.get_text() == "20 mm"  # no more than a third of 120 mm
+    assert bar.size_bar.get_children()[0].get_width() == 10  # pixels of 2 mm

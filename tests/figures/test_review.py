@@ -9,8 +9,8 @@ def drawn(monkeypatch):
     """What draw_review hands to draw_case."""
     seen = {}
 
-    def draw_case(image, prediction, confidence, **options):
-        seen.update(image=image, prediction=prediction, confidence=confidence, **options)
+    def draw_case(image, prediction, confidence, label, **options):
+        seen.update(image=image, prediction=prediction, confidence=confidence, label=label, **options)
 
     monkeypatch.setattr(review, "draw_case", draw_case)
     return seen
@@ -75,6 +75,29 @@ def test_thick_slices_are_shown_as_acquired(drawn, spacing, name, aspect):
     draw_review(*doubtful_at((16, 16, 16), (8, 7, 6)), np.diag([*spacing, 1.0]), {1: "gland"}, count=1)
     assert drawn["slice_names"] == [name]
     assert drawn["aspect"] == pytest.approx(aspect)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "sides"), [((1, 1, 2), ("R", "L")), ((1, 4, 1), ("R", "L")), ((3, 1, 0.5), ("P", "A"))]
+)
+def test_sides_are_those_of_the_plane_and_the_scale_that_of_its_pixels(drawn, spacing, sides):
+    for flip in ((1, 1, 1), (-1, 1, -1)):
+        affine = np.diag([*np.multiply(spacing, flip), 1.0])
+        draw_review(*doubtful_at((16, 16, 16), (8, 7, 6)), affine, {1: "gland"}, count=1)
+        assert drawn["sides"] == sides
+        assert drawn["pixel_mm"] == spacing[1 if sides[0] == "P" else 0]
+
+
+def test_a_label_is_turned_and_cropped_with_the_rest(drawn):
+    image, prediction, confidence = doubtful_at((40, 40, 8), (20, 20, 4))
+    label = np.zeros_like(prediction)
+    label[2:6, 20, 4] = 2  # beside what is predicted
+    draw_review(image, prediction, confidence, np.eye(4), {1: "gland"}, margin_mm=1.0, label=label)
+    shown = drawn["label"]
+    assert shown.shape == drawn["image"].shape
+    assert (shown == 2).sum() == 4
+    value = image[2, 20, 4]  # the label's first voxel is where it was
+    assert shown[drawn["image"] == value] == 2
 
 
 def test_is_cropped_to_the_zone_and_a_margin(drawn):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 from matplotlib.figure import Figure
+from monai.data import MetaTensor
 
 from dam_components.figures import save_figure
-from dam_components.handlers import ConfidencePicture
+from dam_components.handlers import ConfidencePicture, confidence_picture
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -34,6 +35,26 @@ def test_an_epoch_leaves_a_png_and_a_tensorboard_entry(tmp_path, one_hot):
     assert [file.name for file in pictures] == ["epoch_0001.png", "epoch_0002.png"]
     assert all(file.read_bytes().startswith(PNG) for file in pictures)
     assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_a_case_that_says_how_it_lies_is_drawn_as_a_review_is(tmp_path, monkeypatch):
+    seen = {}
+
+    def draw(*volumes, **options):
+        seen.update(options)
+        return Figure()
+
+    def step(engine, batch):
+        item = case(True)
+        return [{**item, "image": MetaTensor(item["image"], affine=torch.diag(torch.tensor([1.0, 1.0, 2.0, 1.0])))}]
+
+    monkeypatch.setattr(confidence_picture, "draw_review", draw)
+    engine = Engine(step)
+    ConfidencePicture(str(tmp_path), label_names={"1": "gland"}).attach(engine)
+    engine.run([0])
+    assert seen["names"] == {1: "gland"}
+    assert seen["label"].shape == (12, 10, 6)
+    assert seen["affine"].diagonal().tolist() == [1, 1, 2, 1]
 
 
 def test_the_interval_is_heeded(tmp_path):

@@ -1,5 +1,6 @@
 """The bar counts the whole training, and the log has the loss of an epoch and the metric behind it."""
 
+import itertools
 import logging
 import re
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from dam_components.handlers import TrainingProgress
+from dam_components.handlers import TrainingProgress, progress
 from dam_components.handlers.progress import LINES
 
 
@@ -41,6 +42,23 @@ def test_a_long_training_writes_few_lines_each_with_a_new_metric_and_the_last_ep
     assert told[-1] == epochs
     assert len(told) <= LINES + 1
     assert all(epoch % every == 0 for epoch in told[:-1])
+
+
+@pytest.mark.parametrize(("step_s", "level"), [(30, "WARNING"), (3, "INFO")])
+def test_the_first_steps_tell_the_hours(caplog, monkeypatch, step_s, level):
+    clock = itertools.count(0.0, step_s)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))  # read once a step
+    with caplog.at_level(logging.INFO, logger="dam_components"):
+        train(6002, losses=(1.0,), validate_every=6002)
+    (record,) = [record for record in caplog.records if "steps of" in record.message]
+    assert record.levelname == level
+    if level == "WARNING":  # 6000 steps of 30 s are 50 h; 48 h hold 5760 of them
+        assert record.message == (
+            "train S: 6000 steps of 30 s are left: about 50 hours, too long for this machine. Stop it with Ctrl-C, and "
+            "take a GPU, --epochs 5760, or narrower networks (--channels)"
+        )
+    else:
+        assert record.message.endswith("hours, without validation")
 
 
 def test_a_run_that_goes_on_begins_where_it_was(capsys):

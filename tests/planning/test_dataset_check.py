@@ -17,13 +17,18 @@ def test_a_good_dataset(decathlon):
     assert findings == []
 
 
-def test_too_few_cases(decathlon, edit):
+def test_too_few_cases_to_test_on(decathlon, edit):
     edit(training=edit()["training"][:2])
-    _, errors = check(decathlon, "error")
-    assert errors == [
-        f"error: {decathlon} has 2 complete cases: a dataset needs at least 3 labelled cases, to train, validate and "
-        "test"
+    _, findings = check(decathlon, None)
+    assert [finding for finding in findings if "complete" in finding] == [
+        f"warning: {decathlon} has 2 complete cases: all train, and none is left to validate or to test: no figure "
+        "says how good the model is. Add cases, 3 at least"
     ]
+
+
+def test_no_case(decathlon, edit):
+    edit(training=[])
+    assert f"error: {decathlon} has 0 complete cases: a dataset needs labelled cases" in check(decathlon, "error")[1]
 
 
 def test_problems_of_several_cases_are_all_told(decathlon, edit, save, arrays):

@@ -174,7 +174,7 @@ def test_the_tasks_own_folder_is_the_default(patients, tmp_path, monkeypatch):
         ({"overrides": {"output_dir": "x"}}, "overrides cannot set output_dir"),
         ({"overrides": {"folds#fold": 1}}, "overrides cannot set folds#fold"),
         ({"fold": 5}, "fold must be from 0 to 4, got 5"),
-        ({"folds": 9}, "folds must be an integer from 2 to the number of cases, 5, got 9"),
+        ({"folds": 9}, "folds must be an integer from 1 to the number of cases, 5, got 9"),
     ],
 )
 def test_what_does_not_exist_is_refused(options, message, plan):
