@@ -62,10 +62,14 @@ def forked(work: Callable[[], None], log: Path) -> Ended:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    begin = psutil.Process().memory_info().rss / 1e6
+    reads, writes = os.pipe()
     child = os.fork()
     if not child:
+        os.write(writes, str(psutil.Process().memory_info().rss).encode())
         _in_child(work, log)
+    os.close(writes)
+    with os.fdopen(reads) as stream:
+        begin = int(stream.read()) / 1e6
     _, code, used = os.wait4(child, 0)
     return _ended(code, log, used, begin)
 

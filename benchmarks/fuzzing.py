@@ -45,6 +45,12 @@ TINY = {"channels": "[4, 8]", "strides": "[2]", "patch_size": "[64, 64, 32]", "e
 OUTCOMES = ("refused", "harmless", "ACCEPTED", "HARMED", "FOREIGN", "TRACEBACK")
 
 
+def preload(names: Sequence[str]) -> None:
+    """Imports modules, of ITK also the part that reads."""
+    for name in names:
+        getattr(importlib.import_module(name), "ImageFileReader", None)
+
+
 def train_reader(root: Path, out: Path) -> None:
     """What training sees of the cases."""
     plain_errors()
@@ -210,8 +216,7 @@ class Fuzzer:
 
     def prepare(self) -> None:
         """A dataset, its plan, a model that a training leaves, and the good results of all ways."""
-        loaded = [importlib.import_module(name) for name in PRELOADED]
-        [getattr(module, "ImageFileReader", None) for module in loaded]  # ITK imports its parts when they are used
+        preload(PRELOADED)
         forked(partial(make_data, self.root / "data"), self.root / "log")  # ITK starts threads, which no fork inherits
         for words in (new_bundle_words(self.root, self.root), train_words(self.root, self.root)):
             ended = forked(partial(run_command, words), self.root / "log")

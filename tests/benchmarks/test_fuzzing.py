@@ -90,6 +90,7 @@ def test_the_command_counts_and_ends_with_status_1_where_damage_is_accepted(caps
 def test_the_readers_refuse_a_damaged_image_and_spare_the_others(tmp_path):
     fuzzer = fuzzing.Fuzzer(tmp_path)
     damage.make_data(tmp_path / "data")
+    fuzzing.preload(["itk"])
     ways = [name for name, way in fuzzing.WAYS.items() if way.words is None]
     fuzzer.good = {name: fuzzer.run(name)[1] for name in ways}
     assert all(len(seen) == 6 * (1 + ("train" in name)) for name, seen in fuzzer.good.items())
