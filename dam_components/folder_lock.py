@@ -142,8 +142,13 @@ def _holder(folder: Path) -> str:
 
 
 def _holder_lives(folder: Path) -> bool:
-    """Whether the process that is named in the folder runs; yes where that cannot be known."""
+    """Whether the process that is named in the folder runs; yes where that cannot be known.
+
+    No where none is named: the holder is about to write its name, or has just removed it and lets go.
+    """
     found = _read(folder)
+    if not found:
+        return False
     if found.get("machine") != socket.gethostname():
         return True
     try:

@@ -70,6 +70,13 @@ def test_workers_of_a_killed_process_are_waited_for(tmp_path, holder):
     assert worker.wait(timeout=5) == 0
 
 
+def test_a_process_that_has_removed_its_name_is_about_to_let_go(tmp_path, holder):
+    worker = holder("print('held', flush=True); time.sleep(1)")
+    (tmp_path / "run" / ".in_use.json").unlink()
+    hold_folders(tmp_path / "run")
+    assert worker.wait(timeout=60) == 0
+
+
 def test_the_same_process_holds_on(tmp_path):
     hold_folders(tmp_path / "a", tmp_path / "b", tmp_path / "a")
     hold_folders(tmp_path / "b")

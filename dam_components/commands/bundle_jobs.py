@@ -83,20 +83,21 @@ def run_bundle(configs: Sequence[str | os.PathLike], **overrides: Any) -> None:
     run_command([sys.executable, *bundle_words(configs, overrides)])
 
 
-def run_command(command: Sequence[str]) -> None:
+def run_command(command: Sequence[str], remark: str = "") -> None:
     """Prints and runs a command, which ends when this process does, however that happens.
 
     MONAI's warning that a configuration is code is shown at the first command alone.
 
     Args:
         command: the words.
+        remark: printed behind them, as a shell's comment.
 
     Raises:
         SystemExit: with the status of a command that failed; 130 after Ctrl-C.
     """
     environment = {**os.environ, **({"PYTHONWARNINGS": KNOWN_WARNING} if _started else {})}
     _started.append(1)
-    print(f"\n$ {shell_line(command)}", flush=True)
+    print(f"$ {shell_line(command)}{f'  # {remark}' if remark else ''}", flush=True)
     with subprocess.Popen(command, env=environment, preexec_fn=END_WITH_PARENT) as process:
         try:
             status = process.wait()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
 from dam_components.confidence.doubt_scores import make_scores
-from dam_components.confidence.evidence_table import agreement_table, case_rows, markdown_table
+from dam_components.confidence.evidence_table import agreement_table, case_rows
 from dam_components.confidence.trained_bundle import (
     calibration_file,
     comma_words,
@@ -103,15 +104,23 @@ def calibrate(
     names = {str(index): name for index, name in labels.items()}
     replace(calibration, networks=tuple(networks), label_names=names).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
-    print(markdown_table(table[table["cases"].str.startswith("clean")]))
-    print(
-        f"\n{count} cases of section {section}, clean and {len(spoilers)} hard copies of each; "
-        f"{CALIBRATED} is cross-fitted, intervals should hold {level:.0%}\nwrote {target}"
-    )
+    print(f"{count} cases of section {section} and {len(spoilers)} hard copies of each, calibrated by one another:")
+    print(*worth_lines(table, level), f"wrote {target}", sep="\n")
     if count < min_cases(level):
         print(
             f"take these intervals as rough: copies of {count} cases do not make up for the {min_cases(level)} cases "
             f"that {level:.0%} needs; name a larger --section, or lower --level"
+        )
+
+
+def worth_lines(table: pd.DataFrame, level: float) -> Iterator[str]:
+    """What calibrated Dice is worth, for clean cases and for all, in words."""
+    mean: Any = table[table["class"] == "mean"].set_index(["cases", "score"])
+    for group in ("clean", "clean and hard"):
+        ours, constant = mean.loc[(group, CALIBRATED)], mean.loc[(group, "constant")]
+        yield (
+            f"{group} cases: predicted Dice is off by {ours['mean_absolute_error']:.3f}, a constant by "
+            f"{constant['mean_absolute_error']:.3f}; intervals for {level:.0%} hold {ours['interval_coverage']:.0%}"
         )
 
 

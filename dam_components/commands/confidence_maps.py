@@ -61,7 +61,8 @@ def apply(
         raise ValueError(f"name one source: --probabilities, --nnunet or --bundle; got {', '.join(named) or 'none'}")
     check_order(order)
     configs = model_configs(Path(str(model)).absolute())
-    channels = read_channels(configs[0])
+    config = json.loads(configs[0].read_text(encoding="utf-8"))
+    channels, spacing = int(config.get("image_channels", 1)), config.get("spacing", ())
     target = Path(str(output)).absolute()
     chosen: dict[str, Any] = {"dataset_dir": Path(str(images)).absolute(), "output_dir": target}
     if review_below is not None:
@@ -70,7 +71,7 @@ def apply(
         folder = Path(str(probabilities)).absolute()
         if order is not None:
             chosen["probability_order"] = order
-        check_memory(list_stored_cases(images, folder, channels))
+        check_memory(list_stored_cases(images, folder, channels), spacing)
         run_bundle(configs, probabilities_dir=folder, **chosen)
         return
     target.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def apply(
             predict_with_nnunet(str(nnunet), cases, folder, numbers)
         else:
             predict_with_bundle(str(bundle), cases, folder)
-        check_memory(list_stored_cases(images, folder, channels))
+        check_memory(list_stored_cases(images, folder, channels), spacing)
         run_bundle(configs, probabilities_dir=folder, probability_order="czyx", **chosen)
 
 
@@ -99,8 +100,3 @@ def model_configs(model: Path) -> list[Path]:
         )
     overlay = file.with_name(STORED)
     return [file, overlay if overlay.is_file() else bundle_folder() / "configs" / STORED]
-
-
-def read_channels(config: Path) -> int:
-    """Of an image."""
-    return int(json.loads(config.read_text(encoding="utf-8")).get("image_channels", 1))

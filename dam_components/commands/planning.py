@@ -13,7 +13,7 @@ from dam_components.planning.case_survey import CaseSurvey
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
 from dam_components.planning.label_files import use_label_values
-from dam_components.planning.plan import make_plan
+from dam_components.planning.plan import Plan, make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 
 __all__ = ["name_by_user", "named_fingerprint", "new_bundle"]
@@ -69,13 +69,18 @@ def new_bundle(
     fingerprint = named_fingerprint(dataset, surveys)
     plan = make_plan(fingerprint, patch_voxels, cache_gb)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
-    print(f"{fingerprint.cases} cases, labels: {', '.join(fingerprint.label_names.values())}")
-    for name, value in plan.as_json().items():
-        print(f"  {name}: {value}")
+    print(f"{fingerprint.cases} cases, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
     print(
-        f"wrote {target}, with docs/data_report.md; train it with\n"
+        f"wrote {target}; the whole plan is in its docs/data_report.md; train it with\n"
         f"  python -m monai.bundle run --config_file {target / 'configs' / 'train.json'}"
     )
+
+
+def plan_line(plan: Plan) -> str:
+    """The plan's first numbers."""
+    spacing, patch = (" x ".join(f"{size:g}" for size in sizes) for sizes in (plan.spacing, plan.patch_size))
+    split = f"fold {plan.folds['fold']} of {plan.folds['folds']} is the test, {plan.folds['validation']} cases validate"
+    return f"spacing {spacing} mm, patch {patch} voxels, {plan.epochs} epochs; {split}"
 
 
 def name_by_user(

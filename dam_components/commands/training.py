@@ -123,7 +123,7 @@ def train(
         list_test_images(job)
     failed = _run_stages(job, [known for known in stages if stage in (None, known.name)], alone=stage is not None)
     if stage in (None, "page"):
-        print(f"\nresults: {write_results(model, job.work, failed)}")
+        print(f"results: {write_results(model, job.work, failed)}")
 
 
 def _run_stages(job: TrainingJob, stages: Sequence[Stage], alone: bool) -> dict[str, str]:
@@ -136,11 +136,11 @@ def _run_stages(job: TrainingJob, stages: Sequence[Stage], alone: bool) -> dict[
         if stage.name in done:
             continue
         try:
-            with clock.running(stage):
+            with clock.running(stage) as time_left:
                 if stage.before is not None:
                     stage.before()
                 if stage.words:
-                    run_command(stage.command())
+                    run_command(stage.command(), time_left)
         except SystemExit as error:
             if alone or not stage.optional or error.code in (130, 143):
                 raise

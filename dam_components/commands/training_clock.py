@@ -49,33 +49,31 @@ class TrainingClock:
         return "\n".join(lines)
 
     @contextmanager
-    def running(self, stage: Stage) -> Iterator[None]:
-        """Within, the stage runs; a line with the time left comes after the first minute."""
+    def running(self, stage: Stage) -> Iterator[str]:
+        """Within, the stage runs. Gives the time left; a line has it once the first minute is over."""
         over, begin, epoch = threading.Event(), time.monotonic(), _saved_epoch(stage)
-        if self.seconds > FIRST_S:
-            self.say(0.0, 0.0)
-        else:
+        if self.seconds <= FIRST_S:
             threading.Thread(target=self._watch, args=(stage, over, begin, epoch), daemon=True).start()
         try:
-            yield
+            yield self.left(0.0, 0.0) if self.seconds > FIRST_S else ""
         finally:
             over.set()
         self.done.add(stage.name)
         self.seconds += time.monotonic() - begin
         self.worked += stage.work * (1 - epoch / stage.epochs if stage.epochs else 1)
 
-    def say(self, worked: float, seconds: float) -> None:
-        """The line, with what the present stage has done so far."""
+    def left(self, worked: float, seconds: float) -> str:
+        """The time left in words, with what the present stage has done so far."""
         pace = (self.seconds + seconds) / (self.worked + worked)
         left = sum(stage.work for stage in self.stages if stage.name not in self.done) - worked
-        print(f"about {duration(pace * max(left, 0.0))} left for all stages", flush=True)
+        return f"about {duration(pace * max(left, 0.0))} left for all stages"
 
     def _watch(self, stage: Stage, over: threading.Event, begin: float, before: int) -> None:
         while not over.wait(LOOK_S):
             seconds = time.monotonic() - begin
             worked = stage.work * (_saved_epoch(stage) - before) / max(stage.epochs, 1)
             if self.seconds + seconds > FIRST_S and self.worked + worked > 0:
-                self.say(worked, seconds)
+                print(self.left(worked, seconds), flush=True)
                 return
 
 

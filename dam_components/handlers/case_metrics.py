@@ -106,7 +106,7 @@ class CaseMetrics:
             "mean over %d cases; each case in %s\n%s\nmean Dice of the classes: %.4f%s",
             len(cases),
             self.csv,
-            table.round(4).to_string(),
+            whole.round(4).reset_index().to_string(index=False),
             whole["dice"].mean(),
             undefined_distances(rows),
         )

@@ -17,13 +17,15 @@ __all__ = ["TrainingProgress"]
 INTERVAL_S = 1.0  # between two updates of the bar
 FIRST_S = 20.0  # of steps that the training's time is estimated from, after one to get started
 LONG_H = 48.0
-LINES = 20  # at most, of a whole training
+LINES, LINES_UNJUDGED = 20, 2  # at most, of a whole training with and without validations
 
 logger = logging.getLogger(__name__)
 
 
 class TrainingProgress:
     """Bar over all iterations of a training, and a line in the log at every validation, twenty of them at most.
+
+    A training without validations gets two lines.
 
     Ignite's ``ProgressBar`` begins again in each epoch, so its time left is that of the epoch, and MONAI's
     ``StatsHandler`` writes the loss at every iteration or not at all. Give it to the trainer after the
@@ -120,7 +122,8 @@ class TrainingProgress:
     def write_line(self, engine: Engine) -> None:
         """The epoch's figures in the log, where a validation has given new ones."""
         epoch, epochs = engine.state.epoch, engine.state.max_epochs or 1
-        every = max(1, math.ceil(epochs / LINES / self.interval)) * self.interval
+        lines, interval = (LINES_UNJUDGED, 1) if self.validator is None else (LINES, self.interval)
+        every = max(1, math.ceil(epochs / lines / interval)) * interval
         if epoch % every == 0 or epoch == epochs:
             shown = ", ".join(f"{name} {value}" for name, value in self.figures().items())
             logger.info("%s: epoch %d of %d: %s", self.desc, epoch, epochs, shown)

@@ -35,7 +35,7 @@ def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan
         f"# {dataset.name}: data and plan",
         "",
         f"{fingerprint.cases} labelled cases in `{dataset.folder}` ({dataset.layout}). "
-        "Axes: right, front, head. The rules: `dam_components/data/plan.py`.",
+        "Axes: right, front, head. The rules: `dam_components/planning/plan.py`.",
         "",
         "## Findings",
         "",

@@ -92,11 +92,26 @@ def original_shape(image: Any) -> tuple[int, ...]:
 
 
 def on_grid_of(probabilities: torch.Tensor, image: Any) -> torch.Tensor:
-    """P̂ on the grid of the image's file to the grid that the image has now."""
+    """P̂ on the grid of the image's file to the grid that the image has now.
+
+    One class after the other, and written over what was given where the shape stays, because P̂ of a large case does not
+    fit twice into memory.
+    """
     if not isinstance(image, MetaTensor):
         return probabilities
+    target = probabilities
+    for index in range(len(probabilities)):
+        placed = class_on_grid_of(probabilities[index : index + 1].clone(), image)
+        if index == 0 and placed.shape[1:] != probabilities.shape[1:]:
+            target = probabilities.new_empty((len(probabilities), *placed.shape[1:]))
+        target[index : index + 1] = placed
+    return MetaTensor(target, meta=dict(image.meta))
+
+
+def class_on_grid_of(probability: torch.Tensor, image: MetaTensor) -> torch.Tensor:
+    """The same of one class."""
     start = torch.as_tensor(np.asarray(image.meta.get("original_affine", image.affine)), dtype=torch.float64)
-    placed: Any = MetaTensor(probabilities, affine=start)
+    placed: Any = MetaTensor(probability, affine=start)
     codes = ["".join(nibabel.aff2axcodes(np.asarray(affine))) for affine in (start, image.affine)]
     if codes[0] != codes[1]:
         placed = Orientation(axcodes=codes[1], labels=None)(placed)
@@ -106,4 +121,4 @@ def on_grid_of(probabilities: torch.Tensor, image: Any) -> torch.Tensor:
     if not same:
         resample = SpatialResample(mode="bilinear", padding_mode="border")
         placed = resample(placed, dst_affine=image.affine, spatial_size=image.shape[1:])
-    return MetaTensor(placed.as_tensor().float(), meta=dict(image.meta))
+    return placed.as_tensor().float()

@@ -4,9 +4,11 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 
 from dam_components.transforms import LoadProbabilitiesd
+from dam_components.transforms.load_probabilities import on_grid_of
 
 SHAPE = (6, 8, 10)
 
@@ -34,6 +36,18 @@ def test_turns_and_flips_of_the_image_are_repeated_exactly(files):
         item["probabilities"][1], item["image"][0].as_tensor(), check_dtype=False, rtol=0, atol=0
     )
     torch.testing.assert_close(item["probabilities"].affine, item["image"].affine)
+
+
+def test_flips_are_written_over_what_was_read():
+    stored = torch.rand(3, *SHAPE).transpose(1, 3)
+    expected = stored.flip(1).clone()
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[0, 3] = -(SHAPE[-1] - 1)
+    image = MetaTensor(torch.zeros(1, *SHAPE[::-1]), affine=affine)
+    image.meta["original_affine"] = np.diag([-1.0, 1, 1, 1])
+    placed = on_grid_of(stored, image)
+    assert placed.data_ptr() == stored.data_ptr()
+    torch.testing.assert_close(placed.as_tensor(), expected, rtol=0, atol=0)
 
 
 def test_another_spacing_is_interpolated_and_sums_to_one(files):
