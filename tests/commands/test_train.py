@@ -34,7 +34,7 @@ def commands(monkeypatch):
     """The commands that are run, in place of running them; each makes its files unless it is told to fail."""
     run, fails = [], {}
 
-    def fake(words):
+    def fake(words, remark=""):
         names = {stage.name: stage for stage in known}
         (name,) = [name for name, stage in names.items() if stage.words == tuple(words[1 : 1 + len(stage.words)])]
         run.append((name, [str(word) for word in words]))
