@@ -1,7 +1,9 @@
 """Each block of commands in a text names its test, or why it has none. No command has an option that is not there."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,34 @@ def test_a_run_of_the_bundle_has_these_files_and_entries(page, words):
         name for name in ours - of_monai - {"input_shape", "nproc_per_node"} if name.split("#")[0] not in content
     ]
     assert not unknown, f"{page.name}: no entry {unknown} in {files}"
+
+
+WRITES = {"--output", "--output_dir", "--filepath", "--model_dir"}
+WRITES_FIRST = {"demo", "synthesize", "make_data.py", "venv"}  # their first argument
+
+
+def outputs() -> list[str]:
+    """What the commands write, as paths in the repository. Names in capitals stand for a folder of the reader's."""
+    found = set()
+    for _, block, _ in BLOCKS:
+        folder = Path()
+        for words in commands(block):
+            if words[0] == "cd":
+                folder /= words[1]
+                continue
+            pairs = zip(words, words[1:], strict=False)
+            for word, value in pairs:
+                first = re.sub(r"^.*/", "", word) in WRITES_FIRST and not value.startswith("-")
+                if (word in WRITES or first) and not re.match(r"[/~$A-Z]", value):
+                    found.add(os.path.normpath(folder / value))
+    return sorted(found)
+
+
+def test_what_the_commands_write_is_ignored_by_git():
+    """git status stays clean after every command, interrupted or not."""
+    assert outputs()
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    files = [name if Path(name).suffix else f"{name}/file" for name in outputs()]
+    found = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
+    assert sorted(found.stdout.split()) == sorted(files)
