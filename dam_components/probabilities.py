@@ -6,9 +6,33 @@ import math
 
 import torch
 
-__all__ = ["check_one_hot", "check_probabilities", "whole_labels"]
+__all__ = ["NO_OVERLAP", "check_class_count", "check_one_hot", "check_probabilities", "whole_labels"]
 
+NO_OVERLAP = (
+    "classes must exclude each other, background included, as those of a softmax do; sigmoids and classes that overlap "
+    "are not supported"
+)
 TOLERANCE = 0.01  # half precision and averages stay within it, logits and sigmoids do not
+
+
+def check_class_count(channels: int, what: str) -> None:
+    """Raises an error where there is one channel, which only a sigmoid can tell background by.
+
+    Args:
+        channels: how many.
+        what: has them, for the message.
+
+    Raises:
+        ValueError: fewer than two channels.
+
+    Example:
+        >>> check_class_count(1, "S")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: S must have 2 channels or more, got 1: classes must exclude each other, ...
+    """
+    if channels < 2:
+        raise ValueError(f"{what} must have 2 channels or more, got {channels}: {NO_OVERLAP}")
 
 
 def check_probabilities(probabilities: torch.Tensor, dim: int = 1) -> None:
@@ -26,6 +50,7 @@ def check_probabilities(probabilities: torch.Tensor, dim: int = 1) -> None:
     """
     if not probabilities.numel():
         raise ValueError(f"P̂ holds no value, got shape {tuple(probabilities.shape)}")
+    check_class_count(probabilities.shape[dim], "P̂")
     values = probabilities.detach().float()
     (low, high), (least, most) = values.aminmax(), values.sum(dim).aminmax()
     limits = torch.stack([low, high, least, most]).tolist()  # one wait for the device
@@ -35,7 +60,7 @@ def check_probabilities(probabilities: torch.Tensor, dim: int = 1) -> None:
     if not (fits and limits[2] >= 1 - TOLERANCE and limits[3] <= 1 + TOLERANCE):
         raise ValueError(
             "P̂ must lie in 0..1 and sum to 1 over the classes; got values {:.3g}..{:.3g} with sums {:.3g}..{:.3g}: "
-            "apply the softmax to the logits, once, and no sigmoid".format(*limits)
+            "apply the softmax to the logits, once; {}".format(*limits, NO_OVERLAP)
         )
 
 
@@ -57,8 +82,7 @@ def check_one_hot(target: torch.Tensor) -> None:
     for what, wrong in (("2 or more classes", classes > 1), ("no class", classes < 1)):
         if count := int(wrong.sum()):
             raise ValueError(
-                f"labels must be one-hot, but {count} of {classes.numel()} voxels have {what}: give each voxel one "
-                "class, and background a channel of its own"
+                f"labels must be one-hot, but {count} of {classes.numel()} voxels have {what}: {NO_OVERLAP}"
             )
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dam_components.atomic_files import whole_file
 from dam_components.networks import load_weights
+from dam_components.probabilities import NO_OVERLAP, check_class_count
 
 __all__ = ["predict_with_bundle"]
 
@@ -51,8 +52,7 @@ def predict_with_bundle(bundle: str | os.PathLike, images: Mapping[str, Any], ou
         with torch.no_grad():
             found = inferer(item["image"][None].to(device), network)
         logits = found if isinstance(found, torch.Tensor) else found[0]
-        if logits.shape[1] < 2:
-            raise ValueError(f"{root} gives one channel, a sigmoid; D needs a probability of each class and background")
+        check_class_count(logits.shape[1], f"what S of {root} gives")
         probabilities = torch.as_tensor(logits[0]).float().softmax(0).cpu()
         item["pred"] = MetaTensor(probabilities, meta=item["image"].meta)  # Invertd passes plain tensors on as they are
         with whole_file(output / f"{name}.npz") as temporary:
@@ -71,7 +71,7 @@ def _read(root: Path) -> ConfigParser:
         raise ValueError(f"{file} has no {missing[0]}: D can stand behind a bundle that defines {', '.join(NEEDED)}")
     text = file.read_text(encoding="utf-8").lower()
     if '"sigmoid": true' in text or "sigmoid: true" in text:
-        raise ValueError(f"{file} ends in sigmoids, for classes that overlap; D needs classes that exclude each other")
+        raise ValueError(f"{file} ends in sigmoids: {NO_OVERLAP}")
     if str(root) not in sys.path:  # a bundle's own scripts
         sys.path.insert(0, str(root))
     return parser

@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 
 from dam_components.errors import first_line
+from dam_components.probabilities import NO_OVERLAP
 
 __all__ = ["PROBABILITY_SUFFIXES", "check_order", "read_probabilities", "swapped_order"]
 
@@ -178,10 +179,7 @@ def _check_values(file: str | os.PathLike, values: np.ndarray, tolerance: float)
         total += plane
     low, high = float(total.min()), float(total.max())
     if low < 1 - tolerance or high > 1 + tolerance:
-        raise ValueError(
-            f"{file}: the classes sum to {low:.3g} to {high:.3g}, not to 1; classes that overlap (sigmoid outputs) are "
-            "not supported: D needs classes that exclude each other"
-        )
+        raise ValueError(f"{file}: the classes sum to {low:.3g} to {high:.3g}, not to 1: {NO_OVERLAP}")
 
 
 def _with_exact_largest(values: np.ndarray) -> np.ndarray:

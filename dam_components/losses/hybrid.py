@@ -16,7 +16,7 @@ from dam_components.losses.generalized_dice import (
 )
 from dam_components.plain_tensor import plain
 from dam_components.predicted_class import predict_class
-from dam_components.probabilities import check_one_hot, check_probabilities, whole_labels
+from dam_components.probabilities import NO_OVERLAP, check_class_count, check_one_hot, check_probabilities, whole_labels
 
 __all__ = ["HybridLoss"]
 
@@ -114,12 +114,14 @@ class HybridLoss(nn.Module):
 
     def labels(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Integer class indices ``(B, 1, ...)`` from the target, checked against the logits."""
+        check_class_count(logits.shape[1], "the input")
         channels = 1 if self.to_onehot_y else logits.shape[1]
         expected = (logits.shape[0], channels, *logits.shape[2:])
         if tuple(target.shape) != expected:
-            raise ValueError(
-                f"target must have shape {expected} for an input of {tuple(logits.shape)}, got {tuple(target.shape)}"
-            )
+            got = f"{tuple(target.shape)}"
+            if self.to_onehot_y and target.ndim > 1 and target.shape[1] > 1:
+                got += f": {NO_OVERLAP}"
+            raise ValueError(f"target must have shape {expected} for an input of {tuple(logits.shape)}, got {got}")
         target = plain(target)
         if self.to_onehot_y:
             labels = whole_labels(target)

@@ -9,6 +9,7 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from dam_components.networks.blocks import check_coarsest, coarsest_rule, resize_to
+from dam_components.probabilities import check_class_count
 
 __all__ = ["ConfidenceTrunk"]
 
@@ -46,9 +47,10 @@ class ConfidenceTrunk(nn.Module):
         literal: bool = False,
     ) -> None:
         super().__init__()
-        if not 2 <= num_classes <= in_channels:
+        check_class_count(num_classes, "P̂ (num_classes)")
+        if num_classes > in_channels:
             raise ValueError(
-                f"num_classes must be at least 2 and at most in_channels (classes plus image channels), "
+                f"num_classes must be at most in_channels (classes plus image channels), "
                 f"got num_classes={num_classes} and in_channels={in_channels}"
             )
         self.coarsest_step, self.fails_in_batch = coarsest_rule(strides, spatial_dims, norm)

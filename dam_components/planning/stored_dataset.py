@@ -10,6 +10,7 @@ from typing import Any
 
 from dam_components.data.dataset_layouts import CaseFiles, SourceDataset, put_names
 from dam_components.data.probability_cases import FoldFile, images_by_case, labels_by_case, match_cases, nnunet_folder
+from dam_components.probabilities import NO_OVERLAP
 
 __all__ = ["stored_dataset"]
 
@@ -70,8 +71,8 @@ def _check_exclusive(names: Mapping[str, Any]) -> None:
     if any(isinstance(value, (list, tuple)) for value in names.values()):
         regions = ", ".join(name for name, value in names.items() if isinstance(value, (list, tuple)))
         raise ValueError(
-            f"the labels {regions} are regions that overlap, which nnU-Net tells apart by sigmoids; D needs classes "
-            "that exclude each other: train without regions"
+            f"the labels {regions} are regions, which nnU-Net tells apart by sigmoids: {NO_OVERLAP}; train without "
+            "regions"
         )
     if "ignore" in names:
         raise ValueError("the dataset has a label 'ignore', of which D cannot know whether S is right: relabel it")

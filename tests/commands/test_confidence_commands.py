@@ -130,7 +130,7 @@ WRONG = {
         lambda f: (f / "dataset.json").write_text(
             json.dumps({"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": [1, 2], "back": 2}})
         ),
-        "the labels whole are regions that overlap",
+        "the labels whole are regions",
     ),
 }
 

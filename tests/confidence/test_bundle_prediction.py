@@ -61,7 +61,7 @@ def test_probabilities_lie_on_the_images_own_grid(tmp_path, image):
 
 
 WRONG = {
-    "one channel": ({"channels": 1}, "gives one channel, a sigmoid"),
+    "one channel": ({"channels": 1}, "gives must have 2 channels or more, got 1: classes must exclude"),
     "sigmoid": (
         {"postprocessing": {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}},
         "ends in sigmoids",

@@ -124,7 +124,7 @@ def test_the_page_is_what_its_command_writes():
 
 
 def test_one_sigmoid_channel_is_refused_by_d():
-    with pytest.raises(ValueError, match="num_classes must be at least 2"):
+    with pytest.raises(ValueError, match="got 1: classes must exclude each other"):
         ConfidenceNet(3, in_channels=2, num_classes=1, channels=(4, 8), strides=(2,))
 
 
