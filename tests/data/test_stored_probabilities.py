@@ -68,7 +68,7 @@ WRONG = {
     "swapped": (lambda p: p, "a.npz", "the axes x and z look swapped; store it in that order, or give --order cxyz"),
     "channel last": (lambda p: p.transpose(3, 2, 1, 0), "a.npz", "give --order zyxc"),
     "logits": (lambda p: np.log(p).transpose(0, 3, 2, 1), "a.npz", "look like logits; store their softmax"),
-    "sigmoids": (lambda p: (0.9 * p + 0.1).transpose(0, 3, 2, 1), "a.npz", "sigmoids and classes that overlap are not supported"),
+    "sigmoids": (lambda p: (0.9 * p + 0.1).transpose(0, 3, 2, 1), "a.npz", "sigmoids and classes that overlap"),
     "labels": (
         lambda p: (p > 0.5).astype(np.uint8).transpose(0, 3, 2, 1),
         "a.npz",
