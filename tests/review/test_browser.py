@@ -6,7 +6,6 @@ It needs Debian's packages chromium and chromium-driver, the extras review and b
 DAM_DATA. With DAM_SCREENSHOTS=docs/review it also makes the documentation's pictures, of hippocampus cases only.
 """
 
-import base64
 import csv
 import io
 import json
@@ -24,10 +23,12 @@ from pathlib import Path
 import matplotlib.image
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
 from dam_components.data.case_reports import find_reports, read_reports
+from dam_components.synthetic import write_pelvic_dataset
 from dam_components.transforms.write_report import write_report
 
 if not os.environ.get("DAM_BROWSER"):
@@ -45,6 +46,7 @@ ROOT = Path(__file__).parents[2]
 # without a GPU
 FLAGS = ["headless=new", "no-sandbox", "use-angle=swiftshader", "enable-unsafe-swiftshader", "window-size=1400,1000"]
 LETTERS = (0.9, 0.35, 0.0)
+SHAPE = (32, 32, 16)
 
 
 class Serving:
@@ -178,6 +180,20 @@ def real(tmp_path_factory):
     serving.kill()
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What ``dam train`` leaves, of a training of seconds on synthetic patients."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_pelvic_dataset(folder / "data", cases=12, shape=SHAPE)
+    small = {"channels": [4, 4, 4, 4], "spacing": [10.0, 10.0, 6.0], "patch_size": [16, 16, 16], "patches_per_case": 1}
+    command = [sys.executable, "-m", "dam_components", "train", "--data", folder / "data", "--epochs", "30"]
+    command += ["--output", folder / "model", "--overrides", json.dumps(small)]
+    subprocess.run([str(word) for word in command], check=True, cwd=ROOT, capture_output=True)
+    serving = Serving(folder / "model")
+    yield serving
+    serving.kill()
+
+
 def test_200_cases_are_listed_by_what_needs_eyes_first(page, synthetic):
     page.go(synthetic.address)
     expected = [report["case"] for report in read_reports(find_reports(synthetic.folder))]
@@ -196,8 +212,8 @@ def test_200_cases_are_listed_by_what_needs_eyes_first(page, synthetic):
 def time_clicks(page, serving, rows):
     """Opens cases; seconds from the click until the GPU, here the processor in its place, has drawn all of each.
 
-    Returns the median by the clock, and in processor seconds of browser and server, which other programs that keep
-    this machine busy do not lengthen.
+    Returns the first one's and the median, by the clock, and in processor seconds of browser and server, which other
+    programs that keep this machine busy do not lengthen.
     """
     processes = [psutil.Process(pid) for pid in (page.driver.service.process.pid, serving.process.pid)]
 
@@ -216,13 +232,13 @@ def time_clicks(page, serving, rows):
         assert not page.text("message")
     print("\nfrom click to screen, by the clock:", *(f"{s:.2f}" for s in clock), "load", os.getloadavg()[0])
     print("processor seconds:", *(f"{s:.2f}" for s in processor))
-    return np.median(clock), np.median(processor)
+    return (clock[0], np.median(clock)), (processor[0], np.median(processor))
 
 
 def assert_quick(clock, processor):
     """Less than two seconds; where more programs run than there are processors, in processor seconds."""
     busy = os.getloadavg()[0] > os.cpu_count()
-    assert (processor if busy else clock) < 2
+    assert max(processor if busy else clock) < 2
 
 
 def test_a_case_is_on_screen_two_seconds_after_the_click(page, synthetic):
@@ -455,30 +471,33 @@ def test_3000_cases(page, tmp_path):
         serving.kill()
 
 
-def test_a_model_s_test_cases_are_ordered_by_dice_and_its_page_opens(page, tmp_path, write_results):
-    cases = tmp_path / "model" / "training" / "test_cases"
-    write_results(cases, 3)
-    names = ["pelvis_001", "pelvis_002", "pelvis_000"]
-    rows = [f"{name},organ,whole,{dice}" for name, dice in zip(names, (0.4, 0.6, 0.8), strict=True)]
-    (cases.parent / "evaluation").mkdir()
-    (cases.parent / "evaluation" / "metrics.csv").write_text("\n".join(["case,label,region,dice", *rows]) + "\n")
-    curve = (
-        "data:image/png;base64," + base64.b64encode((cases / names[0] / f"{names[0]}_review.png").read_bytes()).decode()
-    )
-    (tmp_path / "model" / "index.html").write_text(f"<!doctype html><title>curves</title><img src='{curve}'>")
-    serving = Serving(tmp_path / "model")
-    try:
-        page.go(serving.address)
-        Select(page.at("order")).select_by_value("dice")
-        assert page.names() == names
-        page.click(1)
-        page.until(lambda: page.shown() == names[0])
-        assert page.text("name").endswith("against the label 0.40")
-        page.driver.get(page.at("model").get_attribute("href"))
-        assert page.driver.title == "curves"
-        assert page.driver.execute_script("return document.images[0].naturalWidth") > 100
-    finally:
-        serving.kill()
+def test_a_trained_model_is_seen_before_it_is_trusted(page, trained):
+    """The folder that ``dam train`` left: test cases by their Dice with pictures, and the page with the curves."""
+    metrics = pd.read_csv(trained.folder / "training" / "evaluation" / "metrics.csv", dtype={"case": str})
+    dice = metrics[metrics["region"] == "whole"].groupby("case")["dice"].mean().sort_values(kind="stable")
+    page.go(trained.address)
+    Select(page.at("order")).select_by_value("dice")
+    assert len(dice) > 2
+    assert page.names() == list(dice.index)
+    for position, (case, value) in enumerate(dice.items(), 1):
+        thumbnail = page.driver.find_element(By.CSS_SELECTOR, f"[aria-posinset='{position}'] img")
+        page.until(lambda picture=thumbnail: page.driver.execute_script("return arguments[0].naturalWidth", picture))
+        page.click(position)
+        page.until(lambda case=case: page.shown() == case)
+        assert page.text("name").endswith(f"against the label {value:.2f}")
+        assert not page.text("message")
+    if folder := os.environ.get("DAM_SCREENSHOTS"):
+        page.driver.save_screenshot(str(Path(folder) / "model.png"))
+    page.driver.get(page.at("model").get_attribute("href"))
+    text = page.driver.find_element(By.TAG_NAME, "body").text
+    assert all(case in text for case in dice.index)
+    pictures = page.driver.find_elements(By.TAG_NAME, "img")
+    assert len(pictures) > len(dice)  # the curves, and a picture a case
+    for picture in pictures:
+        page.driver.execute_script("arguments[0].scrollIntoView()", picture)
+        page.until(
+            lambda picture=picture: page.driver.execute_script("return arguments[0].naturalWidth", picture) > 100
+        )
 
 
 def test_the_page_without_a_server_shows_the_pictures(page, real):
