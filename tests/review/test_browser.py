@@ -3,7 +3,8 @@
     DAM_BROWSER=1 python -m pytest -n 0 tests/review/test_browser.py
 
 It needs Debian's packages chromium and chromium-driver, the extras review and browser, and the hippocampus data in
-DAM_DATA. With DAM_SCREENSHOTS=docs/review it also makes the documentation's pictures, of hippocampus cases only.
+DAM_DATA. It trains a small model, unless DAM_MODEL names a folder that dam train left. With
+DAM_SCREENSHOTS=docs/review it also makes the documentation's pictures.
 """
 
 import csv
@@ -182,16 +183,23 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What ``dam train`` leaves, of a training of seconds on synthetic patients."""
+    """What ``dam train`` leaves, of a small training on synthetic patients, or in the folder that DAM_MODEL names."""
     folder = tmp_path_factory.mktemp("trained")
+    if model := os.environ.get("DAM_MODEL"):
+        shutil.copytree(model, folder / "model")
+    else:
+        train_small(folder)
+    serving = Serving(folder / "model")
+    yield serving
+    serving.kill()
+
+
+def train_small(folder):
     write_pelvic_dataset(folder / "data", cases=12, shape=SHAPE)
     small = {"channels": [4, 4, 4, 4], "spacing": [10.0, 10.0, 6.0], "patch_size": [16, 16, 16], "patches_per_case": 1}
     command = [sys.executable, "-m", "dam_components", "train", "--data", folder / "data", "--epochs", "30"]
     command += ["--output", folder / "model", "--overrides", json.dumps(small)]
     subprocess.run([str(word) for word in command], check=True, cwd=ROOT, capture_output=True)
-    serving = Serving(folder / "model")
-    yield serving
-    serving.kill()
 
 
 def test_200_cases_are_listed_by_what_needs_eyes_first(page, synthetic):
