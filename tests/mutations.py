@@ -147,7 +147,7 @@ MUTATIONS = [
 
 
 def survives(mutation: Mutation) -> bool:
-    """Whether all tests of the file pass with the mutation.
+    """Whether all tests of the file pass with the mutation. One that changes nothing must survive.
 
     Raises:
         ValueError: if the file no longer has the text: the list must be brought up to date.
@@ -170,6 +170,10 @@ def survives(mutation: Mutation) -> bool:
 
 def main() -> None:
     """All mutations; exit status 1 if one survives."""
+    for file in dict.fromkeys(mutation.file for mutation in MUTATIONS):
+        line = (ROOT / file).read_text(encoding="utf-8").splitlines()[0]
+        if not survives(Mutation(file, line, line)):
+            sys.exit(f"the tests of {file} fail without any mutation: no mutation can be judged by them")
     left = [mutation for mutation in tqdm(MUTATIONS, desc="mutations") if survives(mutation)]
     for mutation in left:
         print(f"survived: {mutation.file}: {mutation.old!r} -> {mutation.new!r}")
