@@ -15,7 +15,15 @@ from types import TracebackType
 
 from dam_components.interrupts import exit_on_signals
 
-__all__ = ["failure_reason", "first_line", "is_disk_full", "keep_traceback", "plain_errors", "plain_message"]
+__all__ = [
+    "failure_reason",
+    "first_line",
+    "is_disk_full",
+    "is_out_of_memory",
+    "keep_traceback",
+    "plain_errors",
+    "plain_message",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -106,6 +114,17 @@ def failure_reason(error: BaseException) -> str:
     lines = str(first).strip().splitlines()
     # MONAI's SaveImage puts the text of its writer's traceback into its own error
     return lines[-1] if any(line.startswith("Traceback") for line in lines) else first_line(first)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be had, of the machine or of the GPU.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+        True
+    """
+    words = ("can't allocate memory", "not enough memory", "out of memory", "Unable to allocate")
+    return any(isinstance(cause, MemoryError) or any(word in str(cause) for word in words) for cause in _causes(error))
 
 
 def is_disk_full(error: BaseException) -> bool:

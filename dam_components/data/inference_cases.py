@@ -16,7 +16,7 @@ from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_chan
 from dam_components.data.decathlon_list import read_decathlon_list
 from dam_components.data.dicom_series import is_dicom_series
 from dam_components.data.found_layouts import LABEL
-from dam_components.errors import failure_reason
+from dam_components.errors import failure_reason, is_out_of_memory
 
 __all__ = ["ReadableCases", "list_inference_cases"]
 
@@ -125,7 +125,10 @@ class ReadableCases(IterableDataset):
             image: its file or files.
             error: why.
         """
-        self.failed.append(f"{image}: {failure_reason(error)}")
+        reason = failure_reason(error)
+        if is_out_of_memory(error):
+            reason = f"there is not enough memory for it: crop it, or use a machine with more ({reason})"
+        self.failed.append(f"{image}: {reason}")
         logger.error("left out %s", self.failed[-1])
 
     def exit_if_failed(self) -> None:

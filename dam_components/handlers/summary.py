@@ -102,5 +102,8 @@ class ReportSummary:
             )
 
     def failed(self, engine: Engine, error: BaseException) -> None:
-        self(engine)
+        try:
+            self(engine)
+        except OSError as second:  # the disk is full, most likely; the first error says what to do
+            logger.error("no summary.csv could be written (%s)", second)
         raise error

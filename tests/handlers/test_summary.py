@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -136,3 +137,13 @@ def test_reports_of_an_earlier_version_are_ordered_alike(tmp_path):
         report["classes"]["gland"]["volume_ml"] = volume
         file.write_text(json.dumps(report))
     assert pd.read_csv(write_summary(tmp_path))["case"].tolist() == ["b", "a", "c"]
+
+
+def test_a_table_that_cannot_be_written_does_not_hide_why_the_run_failed(tmp_path, monkeypatch, caplog):
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys.modules[ReportSummary.__module__], "write_summary", no_space)
+    with pytest.raises(RuntimeError, match="^the first$"):
+        ReportSummary(str(tmp_path)).failed(None, RuntimeError("the first"))
+    assert "no summary.csv could be written" in caplog.text
