@@ -28,11 +28,13 @@ class Ended:
         status: as a shell tells it; negative: the signal.
         told: standard output and error.
         grown_mb: peak of its memory beyond what it began with, in MB.
+        processor_s: seconds that it computed.
     """
 
     status: int
     told: str
     grown_mb: float
+    processor_s: float = 0.0
 
     @property
     def has_traceback(self) -> bool:
@@ -85,7 +87,8 @@ def started(words: Sequence[str], log: Path) -> Ended:
 
 def _ended(code: int, log: Path, used: resource.struct_rusage, begin_mb: float) -> Ended:
     told = log.read_text(encoding="utf-8", errors="replace")
-    return Ended(os.waitstatus_to_exitcode(code), told, max(0.0, used.ru_maxrss / 1e3 * 1.024 - begin_mb))
+    grown_mb = max(0.0, used.ru_maxrss * 1.024 / 1e3 - begin_mb)
+    return Ended(os.waitstatus_to_exitcode(code), told, grown_mb, used.ru_utime + used.ru_stime)
 
 
 def _in_child(work: Callable[[], None], log: Path) -> None:

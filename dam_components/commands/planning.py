@@ -29,6 +29,7 @@ def new_bundle(
     label_values: str | None = None,
     patch_voxels: int = 150_000,
     cache_gb: float = 8.0,
+    crop_nonzero: bool | None = None,
     bundle: str | None = None,
 ) -> None:
     """Checks a labelled dataset, plans the training for it and writes a bundle that trains at once.
@@ -49,6 +50,8 @@ def new_bundle(
             background. 'all' makes each value a class. The bundle gets label files of its own.
         patch_voxels: most voxels of a training patch: 150000 for a CPU, 2000000 for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
+        crop_nonzero: crop to the box of what is not 0, and normalise in it; by default where that leaves less than
+            three quarters of the median case, and never for CT.
         bundle: the bundle whose configurations are taken; by default the project's.
 
     Raises:
@@ -67,7 +70,7 @@ def new_bundle(
     if errors := at_level(findings, "error"):
         raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
     fingerprint = named_fingerprint(dataset, surveys)
-    plan = make_plan(fingerprint, patch_voxels, cache_gb)
+    plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
     print(f"{fingerprint.cases} cases, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
     print(

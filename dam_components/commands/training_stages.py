@@ -203,12 +203,12 @@ class Amount:
         self.joint = 1.1 * self.epochs * length + 5 * self.validation * self.epochs / parser["val_interval"]
         self.part = 1.0 * self.part_epochs * part_length
         self.confidence = 0.5 * self.confidence_epochs * length
-        self.test_images = [case["image"] for case in sections["test"]]
+        self.test_cases = [{key: case[key] for key in ("image", "case")} for case in sections["test"]]
         self.cases = decathlon_split(data, "all")
 
 
 def list_test_images(job: TrainingJob) -> None:
     """Writes the list of the test images that the stage ``test_cases`` reads."""
-    cases = [{"image": image} for image in Amount(job).test_images]
+    cases = Amount(job).test_cases
     content: dict[str, Any] = {"name": "test cases", "numTest": len(cases), "test": cases}
     write_whole(job.work / "test_images" / "dataset.json", config_text(json.loads(json.dumps(content))))

@@ -11,8 +11,12 @@ from typing import Any
 
 from dam_components.data.finding import Finding
 
-__all__ = ["CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "put_names", "read_dataset"]
+__all__ = [
+    *("CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "listed_name", "put_names"),
+    "read_dataset",
+]
 
+CASE_KEY = "case"  # in a list of cases, and in what is known of an image: a name that its file does not give
 SUFFIXES = (".nii.gz", ".nii", ".img", ".mhd", ".mha", ".nrrd")  # in capitals too
 COMPANIONS = (
     ".hdr",
@@ -134,6 +138,17 @@ def case_name(path: str | os.PathLike) -> str:
     stem = case_stem(Path(path))
     named = nnunet_channel(stem)
     return named[0] if named else stem
+
+
+def listed_name(case: Mapping[str, Any]) -> str:
+    """A case's name from its entry in a list: ``case`` where that is given, else from its image, or the first of them.
+
+    Example:
+        >>> listed_name({"image": ["c0_0000.nii", "c0_0001.nii"]}), listed_name({"image": "a/ct.nii", "case": "a"})
+        ('c0', 'a')
+    """
+    image = case["image"]
+    return str(case.get("case") or case_name(image if isinstance(image, (str, os.PathLike)) else image[0]))
 
 
 def nnunet_channel(stem: str) -> tuple[str, int] | None:

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dam_components.data.dataset_layouts import CASE_KEY
+
 __all__ = ["read_decathlon_list"]
 
 
 def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dict[str, Any]]:
-    """Image and label of each case, with their paths from the folder of the file.
+    """Image and label of each case, and its name where one is given, with their paths from the folder of the file.
 
     MONAI's own function fails on the byte order mark that Windows editors write.
 
@@ -27,10 +29,12 @@ def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dic
     entries = index.get(section) if isinstance(index, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"there is no list {section!r}")
-    return [
-        {key: _placed(value, file.parent) for key, value in (_mapping(entry)).items() if key in ("image", "label")}
-        for entry in entries
-    ]
+    return [_entry(_mapping(entry), file.parent) for entry in entries]
+
+
+def _entry(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    placed = {key: _placed(entry[key], folder) for key in ("image", "label") if key in entry}
+    return {**placed, CASE_KEY: str(entry[CASE_KEY])} if CASE_KEY in entry else placed
 
 
 def _mapping(entry: Any) -> dict[str, Any]:

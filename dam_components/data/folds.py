@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from dam_components.atomic_files import write_whole
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import CASE_KEY, case_name
 from dam_components.data.decathlon_list import read_decathlon_list
 from dam_components.data.finding import first_names
 
@@ -258,6 +258,8 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
 
 def _case_name(entry: dict[str, Any]) -> str:
     images = _as_list(entry["image"])
+    if CASE_KEY in entry:
+        return str(entry[CASE_KEY])
     return case_name(images[0] if len(images) == 1 else entry["label"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,17 @@ from typing import Any
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from dam_components.data.dataset_layouts import SUFFIXES, case_stem, nnunet_channel
+from dam_components.data.dataset_layouts import (
+    CASE_KEY,
+    COMPANIONS,
+    SUFFIXES,
+    case_stem,
+    listed_name,
+    nnunet_channel,
+)
 from dam_components.data.decathlon_list import read_decathlon_list
 from dam_components.data.dicom_series import is_dicom_series
+from dam_components.data.finding import first_names
 from dam_components.data.found_layouts import LABEL
 from dam_components.errors import failure_reason, is_out_of_memory
 
@@ -28,7 +37,8 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
 
     Args:
         dataset_dir: an image file; the folder of a DICOM series; a folder of images (.nii, .nii.gz, .img, .mhd, .mha,
-            .nrrd) or of DICOM series, or with a folder a case; or one in the layout of the Medical Segmentation
+            .nrrd) or of DICOM series, or with a folder a case, whose name is the case's where names of files are the
+            same; or one in the layout of the Medical Segmentation
             Decathlon, of which the cases under ``test`` are taken, or if there are none, ``training``. Labels beside
             their images (``X_seg`` beside ``X``) are left out.
         image_channels: of an image. Where it has several, files named as nnU-Net does, ``CASE_0000.nii.gz``,
@@ -36,8 +46,13 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
 
     Raises:
         FileNotFoundError: if there is no such file or folder, or no image in it.
-        ValueError: if the file is no image.
+        ValueError: if the file is no image, or two cases have one name.
     """
+    cases = _find_cases(dataset_dir, image_channels)
+    return _distinct(cases)
+
+
+def _find_cases(dataset_dir: str | os.PathLike, image_channels: int) -> list[dict[str, Any]]:
     folder = Path(dataset_dir)
     if folder.is_file():
         if not folder.name.lower().endswith(SUFFIXES):
@@ -49,10 +64,7 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
         return cases
     if is_dicom_series(folder):
         return [{"image": str(folder)}]
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = _images_of(folder) + [path for path in inner if is_dicom_series(path)]
-    if not files:  # a folder a case
-        files = [file for path in inner for file in _images_of(path)]
+    files = _files_of(folder)
     if not files:
         raise FileNotFoundError(
             f"{folder} holds no image ({', '.join(SUFFIXES)}), no DICOM series and no dataset.json with cases; name "
@@ -71,7 +83,8 @@ def _listed(index: Path) -> list[dict[str, Any]]:
     """The cases of a ``dataset.json``, those to test before those to train."""
     for section in ("test", "training"):
         try:
-            cases = [{"image": entry["image"]} for entry in read_decathlon_list(index, section)]
+            listed = read_decathlon_list(index, section)
+            cases = [{key: entry[key] for key in ("image", CASE_KEY) if key in entry} for entry in listed]
         except ValueError:  # no such section
             continue
         if cases:
@@ -79,17 +92,59 @@ def _listed(index: Path) -> list[dict[str, Any]]:
     return []
 
 
+def _files_of(folder: Path) -> list[Path]:
+    """Images and series of a folder; where it has none, those of the folders in it."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    files = _images_of(folder) + [path for path in inner if is_dicom_series(path)]
+    if not files:  # a folder a case
+        return [file for path in inner for file in _images_of(path)]
+    if passed := [path for path in inner if path not in files and _has_images(path)]:
+        _tell_left_out("folders of images beside the images", folder, passed)
+    return files
+
+
 def _images_of(folder: Path) -> list[Path]:
-    """The image files of a folder; labels beside their images are named in the log, once."""
+    """The image files of a folder; what is left out is named in the log, once."""
     names = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    files = {case_stem(file): file for file in names if file.is_file() and file.name.lower().endswith(SUFFIXES)}
-    marked = {stem: found["base"] for stem in files if (found := LABEL.match(stem))}
-    others = [stem for stem in files if stem not in marked]
-    labels = [stem for stem, base in marked.items() if any(re.match(rf"{re.escape(base)}([-_.]|$)", o) for o in others)]
+    files = [file for file in names if file.is_file() and file.name.lower().endswith(SUFFIXES)]
+    marked = {file: found["base"] for file in files if (found := LABEL.match(case_stem(file)))}
+    others = [case_stem(file) for file in files if file not in marked]
+    labels = [file for file, base in marked.items() if any(re.match(rf"{re.escape(base)}([-_.]|$)", o) for o in others)]
     if labels:
-        some = ", ".join(files[stem].name for stem in labels[:3]) + (" and others" if len(labels) > 3 else "")
-        logger.info("left out %d labels beside their images in %s: %s", len(labels), folder, some)
-    return [file for stem, file in files.items() if stem not in labels]
+        _tell_left_out("labels beside their images", folder, labels)
+    known = (*SUFFIXES, *COMPANIONS)
+    if strange := [file for file in names if file.is_file() and not file.name.lower().endswith(known)]:
+        _tell_left_out("files that are no images", folder, strange)
+    return [file for file in files if file not in labels]
+
+
+def _has_images(folder: Path) -> bool:
+    return any(file.name.lower().endswith(SUFFIXES) for file in folder.iterdir())
+
+
+def _tell_left_out(what: str, folder: Path, files: Sequence[Path]) -> None:
+    """One line in the log, with the first three."""
+    logger.warning("left out %d %s in %s: %s", len(files), what, folder, first_names([file.name for file in files]))
+
+
+def _distinct(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases, those of one file's name named after their folders: results would overwrite each other.
+
+    Raises:
+        ValueError: two cases have one name also then.
+    """
+    count = Counter(map(listed_name, cases))
+    named = []
+    for case in cases:
+        twice = count[listed_name(case)] > 1 and isinstance(case["image"], str)
+        named.append({**case, CASE_KEY: Path(case["image"]).parent.name} if twice else case)
+    count = Counter(map(listed_name, named))
+    if same := [case["image"] for case in named if count[listed_name(case)] > 1]:
+        raise ValueError(
+            f"{same[0]} and {same[1]} are cases of one name, whose results would overwrite each other: rename one, or "
+            "segment them apart"
+        )
+    return named
 
 
 class ReadableCases(IterableDataset):

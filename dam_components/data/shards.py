@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.utils import ensure_tuple
 
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import listed_name
 
 __all__ = ["OUTPUTS", "cases_to_do", "check_shard", "is_finished"]
 
@@ -73,7 +73,7 @@ def is_finished(case: dict[str, Any], output_dir: str | os.PathLike, outputs: Se
 
 def output_file(case: dict[str, Any], output_dir: str | os.PathLike, ending: str) -> Path:
     """Where a file of a case goes, ``<case>/<case>_<ending>``; the first of several images gives the name."""
-    name = case_name(ensure_tuple(case["image"])[0])
+    name = listed_name(case)
     return Path(output_dir, name, f"{name}_{ending}")
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pandas as pd
 from ignite.engine import Engine, Events
-from monai.utils import ensure_tuple
 
 from dam_components.atomic_files import write_whole
 from dam_components.data.case_reports import find_reports, read_reports
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import listed_name
 from dam_components.handlers.review_page import review_page
 
 __all__ = ["ReportSummary", "write_summary"]
@@ -82,7 +81,7 @@ class ReportSummary:
 
     def __init__(self, output_dir: str | os.PathLike, cases: Sequence[Mapping[str, Any]] | None = None) -> None:
         self.output_dir = output_dir
-        self.cases = None if cases is None else {case_name(ensure_tuple(case["image"])[0]) for case in cases}
+        self.cases = None if cases is None else {listed_name(case) for case in cases}
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler with the evaluator."""

@@ -98,13 +98,19 @@ class Plan:
         return asdict(self)
 
 
-def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: float = 8.0) -> Plan:
+def make_plan(
+    fingerprint: Fingerprint,
+    patch_voxels: int = 150_000,
+    cache_gb: float = 8.0,
+    crop_nonzero: bool | None = None,
+) -> Plan:
     """The plan that this module's rules give.
 
     Args:
         fingerprint: of the dataset.
         patch_voxels: most voxels of a patch; 150 000 for a CPU, 2 000 000 (128 cubed) for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
+        crop_nonzero: crop to the box of what is not 0; ``None``: by the rule.
 
     Raises:
         ValueError: a setting out of range, or images too small.
@@ -114,7 +120,7 @@ def make_plan(fingerprint: Fingerprint, patch_voxels: int = 150_000, cache_gb: f
     if cache_gb <= 0:
         raise ValueError(f"cache_gb must be positive, got {cache_gb}")
     spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
-    crop = crops_to_nonzero(fingerprint)
+    crop = crops_to_nonzero(fingerprint) if crop_nonzero is None else bool(crop_nonzero)
     shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
     shape = [round(float(n)) for n in np.median(shapes, axis=0)]
     patch, strides = patch_and_strides(shape, spacing, patch_voxels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.atomic_files import write_whole
-from dam_components.data.dataset_layouts import SourceDataset
+from dam_components.data.dataset_layouts import CASE_KEY, SourceDataset, listed_name
 from dam_components.data.finding import Finding
 from dam_components.planning.config_text import config_text
 from dam_components.planning.data_report import report_json, report_markdown
@@ -112,7 +112,8 @@ def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[
     for case in dataset.cases:
         files = [str(file) for file in case.images]
         label = str(labels.get(case.name, case.label))
-        cases.append({"image": files if len(files) > 1 else files[0], "label": label})
+        entry = {"image": files if len(files) > 1 else files[0], "label": label}
+        cases.append(entry if listed_name(entry) == case.name or len(files) > 1 else {**entry, CASE_KEY: case.name})
     converted = "labels written as classes, no image copied" if labels else "no image was copied or converted"
     return {
         "name": dataset.name,

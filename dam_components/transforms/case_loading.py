@@ -14,6 +14,7 @@ from monai.transforms import LoadImaged, MapTransform
 from monai.utils import ensure_tuple
 
 from dam_components.data.bad_file import BadFile
+from dam_components.data.dataset_layouts import CASE_KEY
 from dam_components.data.grids import SAME_GRID, WHOLE_SHIFT, grid_shift
 from dam_components.data.image_files import VolumeReader, check_image_file, quiet_readers, unreadable
 from dam_components.data.label_values import round_labels, wrong_label
@@ -31,7 +32,7 @@ class LoadCased(LoadImaged):
     """MONAI's ``LoadImaged`` behind :func:`~dam_components.data.image_files.check_image_file`.
 
     A damaged file is refused before its voxels are read, in one line that names it. Axes of length 1 behind the three
-    of space are dropped. Threads may share it.
+    of space are dropped. A name under ``case`` goes along with the image, for files of results. Threads may share it.
 
     Args:
         keys: as in ``LoadImaged``, and all its other arguments by keyword.
@@ -52,9 +53,14 @@ class LoadCased(LoadImaged):
                 self.check(file)
         try:
             with ONE_AT_A_TIME:
-                return super().__call__(data, reader)
+                loaded = super().__call__(data, reader)
         except Exception as error:
             raise self.named(error, data, reader) from None
+        if CASE_KEY in data:
+            for key in self.key_iterator(loaded):
+                if isinstance(loaded[key], MetaTensor):
+                    loaded[key].meta[CASE_KEY] = str(data[CASE_KEY])
+        return loaded
 
     def check(self, file: Any) -> None:
         """Checks a file once, and again when it has changed."""

@@ -15,7 +15,7 @@ from monai.transforms import MapTransform
 
 from dam_components import __version__
 from dam_components.data.case_reports import case_confidence
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import CASE_KEY, case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.plain_tensor import plain
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
@@ -285,10 +285,11 @@ def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, ex
     Raises:
         ValueError: the image's metadata name no file.
     """
-    source = getattr(image, "meta", {}).get("filename_or_obj")
+    meta = getattr(image, "meta", {})
+    source = meta.get("filename_or_obj")
     if source is None:
         raise ValueError("the image names no file, so its case has no name: set output_dir to null")
-    name = case_name(str(source))
+    name = str(meta.get(CASE_KEY) or case_name(str(source)))
     folder = Path(str(output_dir), name)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}_{postfix}{extension}", str(source)

@@ -8,7 +8,7 @@ from typing import Any
 from monai.data import NibabelWriter
 
 from dam_components.atomic_files import whole_file
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import CASE_KEY, case_name
 
 __all__ = ["FractionWriter", "WholeFileWriter", "named_by_case"]
 
@@ -19,8 +19,10 @@ def named_by_case(meta: Mapping[str, Any], saver: Any) -> dict[str, Any]:
     Example:
         >>> named_by_case({"filename_or_obj": "a/c0_0000.NII.GZ"}, None)
         {'subject': 'c0.nii.gz', 'idx': None}
+        >>> named_by_case({"filename_or_obj": "a/ct.nii.gz", "case": "a"}, None)
+        {'subject': 'a.nii.gz', 'idx': None}
     """
-    return {"subject": f"{case_name(str(meta['filename_or_obj']))}.nii.gz", "idx": None}
+    return {"subject": f"{meta.get(CASE_KEY) or case_name(str(meta['filename_or_obj']))}.nii.gz", "idx": None}
 
 
 class WholeFileWriter(NibabelWriter):

@@ -50,6 +50,16 @@ def start_bundle(folder, *configs, launcher=(), **overrides):
 
 
 @pytest.fixture(scope="session")
+def real_data():
+    """The folder of the real data as released. Where there is none, what asks for it is skipped, and fails under CI."""
+    folder = Path(os.environ.get("DAM_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
+    if not all((folder / name).is_dir() for name in ("CT_example", "IBSR18", "PROMISE12")):
+        miss = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        miss(f"no real data in {folder}: DAM_DATA names the folder that holds CT_example, IBSR18 and PROMISE12")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def hippocampus():
     """The folder of the real cases. Where there is none, what asks for it is skipped, and fails under CI."""
     data = Path(os.environ.get("DAM_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -1,16 +1,20 @@
 """Where the files of a labelled dataset lie, and what its labels hold: new_bundle and dam train."""
 
 import json
+import logging
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from dam_components.commands.planning import new_bundle
-from dam_components.data.dataset_layouts import read_dataset
+from dam_components.data import decathlon_split, list_inference_cases
+from dam_components.data.dataset_layouts import listed_name, read_dataset
 from dam_components.data.finding import at_level, summary_lines
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.label_files import read_label, use_label_values
+from dam_components.transforms import LoadCased, named_by_case
+from dam_components.transforms.case_report import case_file
 from tests.checks.table import refused, taken
 
 PLACE = "Layouts of labelled datasets and values of labels"
@@ -189,6 +193,50 @@ def _(tmp_path):
     bundle(film(tmp_path / "data", 2), tmp_path, modality="T1,T2", images="images", labels="labels")
     report = json.loads((tmp_path / "bundle" / "docs" / "data_report.json").read_text())
     assert report["fingerprint"]["channel_names"] == ["T1", "T2"]
+
+
+@taken(PLACE, "inference on case/ct of several folders: one name of file", "each case has the name of its folder")
+def _(tmp_path):
+    make(tmp_path, ["{c}/ct.nii.gz"], "{c}/segmentations/liver.nii.gz")
+    cases = list_inference_cases(tmp_path)
+    assert [listed_name(case) for case in cases] == ["c0", "c1", "c2", "c3"]
+    image = LoadCased("image", ensure_channel_first=True)(cases[2])["image"]
+    assert case_file(image, tmp_path / "out", "seg", ".nii.gz")[0].name == "c2_seg.nii.gz"
+    assert named_by_case(image.meta, None)["subject"] == "c2.nii.gz"
+
+
+@taken(PLACE, "training on case/ct of several folders", "each case has the name of its folder, in folds too")
+def _(tmp_path):
+    bundle(make(tmp_path / "data", ["{c}/ct.nii.gz"], "{c}/segmentations/liver.nii.gz"), tmp_path)
+    cases = decathlon_split(tmp_path / "bundle" / "data", "all")
+    assert [case["case"] for case in cases] == ["c0", "c1", "c2", "c3"]
+
+
+@refused(
+    PLACE, "two images whose results would have one name, a.nii.gz and a.mha", "are cases of one name, whose results"
+)
+def _(tmp_path):
+    for name in ("a.nii.gz", "a.mha"):
+        (tmp_path / name).touch()
+    list_inference_cases(tmp_path)
+
+
+@taken(PLACE, "files that inference does not take, and folders of images beside images", "named once in the log")
+def _(tmp_path):
+    for name in ("a.nii.gz", "b.mgz", "c.png", "notes.txt", "deep/d.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("dam_components.data.inference_cases")
+    logger.addHandler(handler)
+    try:
+        assert list_inference_cases(tmp_path) == [{"image": str(tmp_path / "a.nii.gz")}]
+    finally:
+        logger.removeHandler(handler)
+    told = ["2 files that are no images in {}: b.mgz, c.png", "1 folders of images beside the images in {}: deep"]
+    assert lines == [f"left out {line.format(tmp_path)}" for line in told]
 
 
 @taken(PLACE, "dataset.json with a byte order mark (Windows)", "read, in training too")
