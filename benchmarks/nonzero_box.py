@@ -7,7 +7,6 @@ are what is told; both include some seconds and some hundred MB of Python and it
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -19,9 +18,14 @@ import pandas as pd
 
 from benchmarks.forked import started
 from benchmarks.tables import write_table
-from dam_components.commands.planning import new_bundle
+from dam_components.commands.bundle_jobs import bundle_folder
+from dam_components.commands.planning import name_by_user, named_fingerprint
 from dam_components.data import decathlon_split
+from dam_components.data.dataset_layouts import read_dataset
 from dam_components.metrics import case_metrics
+from dam_components.planning.dataset_check import check_dataset
+from dam_components.planning.plan import make_plan
+from dam_components.planning.planned_bundle import write_planned_bundle
 
 __all__ = ["main"]
 
@@ -76,12 +80,16 @@ def main(data: str, output_dir: str, steps: int = 150, label_names: dict[int, st
         label_names: of the classes; by default what the dataset says.
     """
     rows = []
+    dataset = read_dataset(data)
+    name_by_user(dataset, None, label_names)
+    surveys, findings = check_dataset(dataset)
+    fingerprint = named_fingerprint(dataset, surveys)
     with tempfile.TemporaryDirectory() as name:
         for way, crop in WAYS.items():
             bundle = Path(name, way.replace(" ", "_"))
-            new_bundle(data, str(bundle), crop_nonzero=crop, label_names=label_names)
-            plan = json.loads((bundle / "docs" / "data_report.json").read_text())["plan"]
-            names = json.loads((bundle / "configs" / "train.json").read_text())["label_names"]
+            planned = make_plan(fingerprint, crop_nonzero=crop)
+            write_planned_bundle(bundle, bundle_folder(), dataset, fingerprint, planned, findings)
+            plan, names = planned.as_json(), fingerprint.label_names
             cases = {part: decathlon_split(bundle / "data", part, **SPLIT) for part in ("train", "test")}
             epochs = max(1, round(steps / max(1, len(cases["train"]) // plan["batch_size"])))
             told = {"way": way, "patch": "x".join(map(str, plan["patch_size"]))}
