@@ -33,7 +33,7 @@ def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dic
 
 
 def _entry(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
-    placed = {key: _placed(entry[key], folder) for key in ("image", "label") if key in entry}
+    placed: dict[str, Any] = {key: _placed(entry[key], folder) for key in ("image", "label") if key in entry}
     return {**placed, CASE_KEY: str(entry[CASE_KEY])} if CASE_KEY in entry else placed
 
 
