@@ -90,7 +90,7 @@ class TrainingProgress:
             self.first = now, state.iteration
             return
         begin, before = self.first
-        if now - begin < FIRST_S or math.isinf(begin):
+        if now - begin < FIRST_S or math.isinf(begin) or state.iteration >= total:
             return
         self.first = math.inf, before  # said
         step_s = (now - begin) / (state.iteration - before)

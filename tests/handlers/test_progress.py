@@ -61,6 +61,14 @@ def test_the_first_steps_tell_the_hours(caplog, monkeypatch, step_s, level):
         assert record.message.endswith("hours, without validation")
 
 
+def test_of_a_training_that_is_over_no_hours_are_told(caplog, monkeypatch):
+    clock = itertools.count(0.0, 30.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO, logger="dam_components"):
+        train(2, losses=(1.0,))
+    assert not [message for message in caplog.messages if "steps of" in message]
+
+
 def test_a_run_that_goes_on_begins_where_it_was(capsys):
     train(4, begin=3)
     assert re.findall(r"(\d+)/8", capsys.readouterr().err)[0] == "6"
