@@ -72,9 +72,8 @@ def new_bundle(
     fingerprint = named_fingerprint(dataset, surveys)
     plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
-    print(
-        f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}"
-    )
+    cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}"
+    print(f"{cases}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
     print(
         f"wrote {target}; the whole plan is in its docs/data_report.md; train it with\n"
         f"  python -m monai.bundle run --config_file {target / 'configs' / 'train.json'}"
