@@ -58,9 +58,10 @@ def check_probabilities(probabilities: torch.Tensor, dim: int = 1) -> None:
         raise ValueError("P̂ holds NaN: S's weights or its input are damaged; train S or fetch its weights again")
     fits = limits[0] >= -TOLERANCE and limits[1] <= 1 + TOLERANCE
     if not (fits and limits[2] >= 1 - TOLERANCE and limits[3] <= 1 + TOLERANCE):
+        got = f"values {limits[0]:.3g}..{limits[1]:.3g} with sums {limits[2]:.3g}..{limits[3]:.3g}"
         raise ValueError(
-            "P̂ must lie in 0..1 and sum to 1 over the classes; got values {:.3g}..{:.3g} with sums {:.3g}..{:.3g}: "
-            "apply the softmax to the logits, once; {}".format(*limits, NO_OVERLAP)
+            f"P̂ must lie in 0..1 and sum to 1 over the classes; got {got}: apply the softmax to the logits, once; "
+            f"{NO_OVERLAP}"
         )
 
 
