@@ -9,12 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dam_components.atomic_files import write_whole
+from dam_components.figures import draw_training
 from dam_components.planning.model_folder import add_results
 
 __all__ = ["write_results"]
@@ -45,7 +44,7 @@ def write_results(model: Path, work: Path, failed: Mapping[str, str]) -> Path:
         parts += test_tables(pd.read_csv(metrics), work / "test_cases" / "summary.csv")
     else:
         parts.append('<p class="note">No case was kept for a test: nothing here says how good the model is.</p>')
-    parts += ["<h2>Training</h2>", picture(training_curves(work / "S"))]
+    parts += training_curves(work / "S")
     parts += case_pictures(work / "test_cases")
     title = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8")).get("name", model.name)
     page = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
@@ -70,30 +69,19 @@ def test_tables(rows: pd.DataFrame, summary: Path) -> Iterator[str]:
     yield "<h2>Each case</h2>" + cases.sort_values("Dice").round(3).to_html(border=0)
 
 
-def training_curves(folder: Path) -> Figure:
-    """Losses and validation metric of each training in the folder, from TensorBoard's files."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-    runs = sorted({file.parent for file in folder.rglob("events.out.tfevents*")})
-    for run in runs:
-        events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            axis = axes[0] if "loss" in tag else axes[1]
-            points = sorted({event.step: event.value for event in events.Scalars(tag)}.items())
-            axis.plot(*zip(*points, strict=True), label=tag if len(runs) == 1 else f"{run.name} {tag}")
-    axes[0].set(xlabel="iteration", ylabel="loss")
-    axes[1].set(xlabel="epoch", ylabel="Dice")
-    for axis in axes:
-        if 0 < len(axis.get_lines()) < 8:
-            axis.legend(fontsize="small")
-    return figure
+def training_curves(folder: Path) -> Iterator[str]:
+    """Losses and validation of each training in the folder."""
+    runs: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("events.out.tfevents*")):
+        runs.setdefault(file.parent.name, []).append(file)
+    if (figure := draw_training(runs)) is not None:
+        yield "<h2>Training</h2>" + picture(figure)
 
 
 def picture(figure: Figure) -> str:
     """A figure within the page."""
     stream = io.BytesIO()
     figure.savefig(stream, dpi=110, format="png")
-    plt.close(figure)
     return image_tag(stream.getvalue())
 
 

@@ -6,7 +6,7 @@ from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, out_of_fold_cases, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
-from dam_components.data.one_case import one_case
+from dam_components.data.one_case import collate_one_case
 from dam_components.data.probability_cases import find_probabilities, list_stored_cases, stored_training_cases
 from dam_components.data.shards import cases_to_do
 from dam_components.data.stored_probabilities import read_probabilities
@@ -26,7 +26,7 @@ __all__ = [
     "list_inference_cases",
     "list_stored_cases",
     "make_folds",
-    "one_case",
+    "collate_one_case",
     "out_of_fold_cases",
     "read_folds",
     "read_probabilities",

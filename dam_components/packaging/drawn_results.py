@@ -1,18 +1,14 @@
-"""Two figures for a bundle's README: how its training went, and how good it is on each test case."""
+"""How good a bundle is on each test case, as a figure for its README, and where its training left its curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["draw_training", "draw_test_cases", "find_event_files"]
-
-LOSSES = {"segmentation_loss": "loss of S", "confidence_loss": "loss of D"}
-METRIC = "val_mean_dice"
+__all__ = ["draw_test_cases", "find_event_files"]
 
 
 def find_event_files(bundle: Path) -> list[Path]:
@@ -25,38 +21,6 @@ def find_event_files(bundle: Path) -> list[Path]:
         if files := sorted(place.glob("events.out.tfevents.*")):
             return files
     return []
-
-
-def draw_training(files: Sequence[Path]) -> Figure | None:
-    """Losses of S and D by iteration and the mean Dice of the validation by epoch.
-
-    Args:
-        files: of :func:`find_event_files`.
-
-    Returns:
-        The figure; ``None`` where the files hold no loss of S.
-    """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for file in files:
-        events = EventAccumulator(str(file), size_guidance={"scalars": 0}).Reload()
-        for tag in set(events.Tags()["scalars"]) & {*LOSSES, METRIC}:
-            curves.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
-    if "segmentation_loss" not in curves:
-        return None
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for tag, label in LOSSES.items():
-        if tag in curves:
-            steps, values = np.array(sorted(curves[tag])).T
-            left.plot(steps, pd.Series(values).rolling(max(1, len(values) // 50), min_periods=1).mean(), label=label)
-    left.set(xlabel="iteration", ylabel="running mean of the loss")
-    left.legend()
-    if METRIC in curves:
-        right.plot(*np.array(sorted(curves[METRIC])).T, marker=".")
-    right.set(xlabel="epoch", ylabel="mean Dice of the validation cases")
-    return figure
 
 
 def draw_test_cases(metrics: pd.DataFrame) -> Figure:

@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dam_components.atomic_files import whole_file, write_whole
-from dam_components.figures import save_figure
-from dam_components.packaging.drawn_results import draw_test_cases, draw_training, find_event_files
+from dam_components.figures import draw_training, save_figure
+from dam_components.packaging.drawn_results import draw_test_cases, find_event_files
 from dam_components.packaging.needed_code import (
     PACKAGE,
     ROOT,
@@ -132,7 +132,7 @@ def _write_results(folder: Path, source: Path) -> None:
     if training.is_file():
         content = _without_places(json.loads(training.read_text(encoding="utf-8")))
         write_whole(folder / "docs" / "training.json", config_text(content))
-    if (figure := draw_training(find_event_files(source))) is not None:
+    if (figure := draw_training({"": find_event_files(source)})) is not None:
         save_figure(figure, folder / "docs" / "training.png")
     if (rows := table_of_tests(folder)) is not None:
         save_figure(draw_test_cases(rows), folder / "docs" / "test_cases.png")
