@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from monai.bundle import ConfigParser
+from nibabel.orientations import aff2axcodes
 from sklearn.model_selection import GroupKFold
 
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case
+from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case, image_spacing
 from dam_components.confidence.doubt_scores import make_scores
 from dam_components.confidence.evidence_table import agreement_table, case_rows
 from dam_components.confidence.trained_bundle import (
@@ -25,7 +28,10 @@ from dam_components.confidence.trained_bundle import (
 )
 from dam_components.data import HARD_KINDS, HardCased
 from dam_components.metrics import DiceCalibration, min_cases
+from dam_components.metrics.dice_interval import CLEAN
+from dam_components.metrics.training_range import ImageNumbers, StructureNumbers, TrainingRange, count_pieces
 from dam_components.networks import file_digests
+from dam_components.plain_tensor import plain
 
 __all__ = ["calibrate", "cross_calibrate", "fit_cases"]
 
@@ -50,8 +56,10 @@ def calibrate(
     """Learns from labelled cases how far to trust D's predicted Dice, and saves it for inference and the study.
 
     S and D run over the section's cases, clean and made hard in every way of dam_components.data.HARD_KINDS. Each
-    class gets a map from raw to calibrated Dice and an interval. What is printed is cross-fitted: each case is judged
-    by a calibration that saw no copy of it. S and D must not have been trained on the section.
+    class gets a map from raw to calibrated Dice, and an interval that is made to hold on kinds of image that it did not
+    see. The file also holds the ranges of the training cases' images and structures, which reviews ask for. What is
+    printed is cross-fitted: each image is judged by a calibration that saw no copy of its case and no
+    image of its kind. S and D must not have been trained on the section.
 
     Args:
         bundle: the bundle's folder; by default the project's, beside the package.
@@ -91,7 +99,7 @@ def calibrate(
 
     cases: list[CaseEvidence] = []
     for item in study_cases(dataset, limit, "calibrate"):
-        copies = [("clean", item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
+        copies = [(CLEAN, item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
         cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
 
     calibration = fit_cases(cases, level)
@@ -102,9 +110,10 @@ def calibrate(
         digest for name in ("weights", "confidence_weights") for digest in file_digests(parser.get_parsed_content(name))
     ]
     names = {str(index): name for index, name in labels.items()}
-    replace(calibration, networks=tuple(networks), label_names=names).save(target)
+    training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section="train", **entries))
+    replace(calibration, networks=tuple(networks), label_names=names, training=training).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
-    print(f"{count} cases of section {section} and {len(spoilers)} hard copies of each, calibrated by one another:")
+    print(f"{count} cases of section {section} and {len(spoilers)} hard copies of each, calibrated by other cases and kinds:")
     print(*worth_lines(table, level), f"wrote {target}", sep="\n")
     if count < min_cases(level):
         print(
@@ -124,25 +133,43 @@ def worth_lines(table: pd.DataFrame, level: float) -> Iterator[str]:
         )
 
 
+def training_range(parser: ConfigParser) -> TrainingRange | None:
+    """What the training cases of a fold are like, preprocessed and labelled as S saw them; ``None`` without any."""
+    dataset = parser.get_parsed_content("validate#dataset")
+    images, structures = [], []
+    for item in study_cases(dataset, None, "ranges of the training cases") if len(dataset) else ():
+        image, label = item["image"], plain(item["label"])[0]
+        affine = np.asarray(getattr(image, "meta", {}).get("original_affine", np.eye(4)))
+        spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)[: label.ndim].round(6)
+        axes = "".join(aff2axcodes(affine)) if label.ndim == 3 else ""
+        images.append(ImageNumbers.of(plain(image).cpu().numpy(), spacing_mm.tolist(), axes))
+        voxel_ml = math.prod(image_spacing(image, label.ndim)) / 1000
+        values = np.asarray(label.cpu()).round().astype(int)
+        masks = {str(index): values == index for index in np.unique(values) if index > 0}
+        numbers = {i: StructureNumbers(voxel_ml * int(mask.sum()), count_pieces(mask)) for i, mask in masks.items()}
+        structures.append(numbers)
+    return TrainingRange.of(images, structures) if images else None
+
+
 def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
     """The calibration of D's predicted Dice on these cases, copies of one case together.
 
     Classes that S predicts nowhere are left out. The clean cases, which are what most clinics have, weigh as much as
-    all hard copies together.
+    all hard copies together, and intervals are made for kinds of image that are not among these.
 
     Raises:
         ValueError: if there are too few cases, or too few in which S predicts a class.
     """
-    clean = sum(case.kind == "clean" for case in cases)
-    times = max(1, (len(cases) - clean) // max(clean, 1))
-    weighed = [case for case in cases for _ in range(times if case.kind == "clean" else 1)]
-    raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in weighed])
-    true = np.stack([case.true_dice for case in weighed])
-    return DiceCalibration.fit(raw, true, level, [case.case for case in weighed])
+    raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in cases])
+    true = np.stack([case.true_dice for case in cases])
+    owners, kinds = ([getattr(case, name) for case in cases] for name in ("case", "kind"))
+    return DiceCalibration.fit(raw, true, level, owners, kinds)
 
 
 def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
-    """Calibrates each case in place by what all other cases but those of its fold give; at most 5 folds.
+    """Calibrates each image in place by the images of other kinds and of the cases of other folds; at most 5 folds.
+
+    Clean images are the kind that is never left out.
 
     Args:
         cases: copies of one case carry its name and stay in one fold; at least 3 names.
@@ -153,9 +180,12 @@ def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
     """
     owners = [case.case for case in cases]
     for learn, test in GroupKFold(min(FOLDS, len(set(owners)))).split(owners, groups=owners):
-        calibration = fit_cases([cases[i] for i in learn], level)
-        for i in test:
-            calibrate_case(cases[i], calibration)
+        for kind in {cases[i].kind for i in test}:
+            seen = [cases[i] for i in learn if cases[i].kind != kind or kind == CLEAN]
+            calibration = fit_cases(seen, level)
+            for i in test:
+                if cases[i].kind == kind:
+                    calibrate_case(cases[i], calibration)
 
 
 def _severities(value: Any) -> list[float]:

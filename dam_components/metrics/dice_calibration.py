@@ -18,11 +18,13 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GroupKFold
 
 from dam_components.atomic_files import write_whole
+from dam_components.metrics.dice_interval import CLEAN, IntervalEnds, fit_interval
+from dam_components.metrics.training_range import TrainingRange
 
 FOLDS = 5
 
 
-def fit_dice_map(raw: ArrayLike, true: ArrayLike) -> tuple[list[float], list[float]]:
+def fit_dice_map(raw: ArrayLike, true: ArrayLike, weights: ArrayLike | None = None) -> tuple[list[float], list[float]]:
     """Knots of the rising map from raw to true Dice that is next to the pairs: centred isotonic regression.
 
     scikit-learn's isotonic regression gives a staircase; a knot at the centre of each step, and straight lines between
@@ -34,6 +36,7 @@ def fit_dice_map(raw: ArrayLike, true: ArrayLike) -> tuple[list[float], list[flo
     Args:
         raw: predicted Dice, (N,).
         true: true Dice, (N,).
+        weights: of the pairs, (N,); ``None``: all alike.
 
     Returns:
         Raw and calibrated Dice at the knots; between them the map is straight.
@@ -43,9 +46,10 @@ def fit_dice_map(raw: ArrayLike, true: ArrayLike) -> tuple[list[float], list[flo
         ([0.0, 0.2, 0.55, 0.9, 1.0], [0.0, 0.1, 0.3, 0.8, 1.0])
     """
     raw = np.asarray(raw, dtype=float)
-    steps = IsotonicRegression(y_min=0, y_max=1).fit(raw, np.asarray(true, dtype=float)).predict(raw).round(9)
+    weight = np.ones_like(raw) if weights is None else np.asarray(weights, dtype=float)
+    steps = IsotonicRegression(y_min=0, y_max=1).fit(raw, np.asarray(true, dtype=float), weight).predict(raw).round(9)
     levels, step = np.unique(steps, return_inverse=True)
-    centres = np.bincount(step, raw) / np.bincount(step)
+    centres = np.bincount(step, raw * weight) / np.bincount(step, weight)
     inner = (centres > 0) & (centres < 1) & (levels > 0) & (levels < 1)
     return [0.0, *centres[inner].tolist(), 1.0], [0.0, *levels[inner].tolist(), 1.0]
 
@@ -84,7 +88,7 @@ def min_cases(level: float) -> int:
 
 @dataclass(frozen=True)
 class ClassCalibration:
-    """One class: the map, and the half width ``spread_base + spread_slope * (1 - calibrated)`` of its interval.
+    """One class: the map, and its interval: ``ends``, or half widths ``spread_base + spread_slope * (1 - calibrated)``.
 
     Attributes:
         raw: raw Dice at the map's knots, rising.
@@ -92,6 +96,7 @@ class ClassCalibration:
         spread_base: of the interval.
         spread_slope: of the interval.
         pairs: that it was learnt from.
+        ends: of the interval, fitted over kinds of image; ``None``: the spread counts.
 
     Raises:
         ValueError: the knots are none, or do not rise.
@@ -102,6 +107,7 @@ class ClassCalibration:
     spread_base: float
     spread_slope: float
     pairs: int
+    ends: IntervalEnds | None = None
 
     def __post_init__(self) -> None:
         if not len(self.raw) == len(self.dice) > 0 or np.any(np.diff([self.raw, self.dice]) <= 0):
@@ -121,21 +127,25 @@ class ClassCalibration:
         """
         return np.interp(np.asarray(raw, dtype=float), self.raw, self.dice)
 
-    def spread(self, dice: np.ndarray) -> np.ndarray:
-        """Half the width of the interval round a calibrated Dice, before it is cut at 0 and 1."""
-        return self.spread_base + self.spread_slope * (1 - dice)
+    def interval(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both ends at a raw Dice, in 0..1, with the calibrated Dice between them."""
+        dice = self(raw)
+        half = self.spread_base + self.spread_slope * (1 - dice)
+        low, high = (dice - half, dice + half) if self.ends is None else self.ends(raw)
+        return np.minimum(low, dice).clip(0, 1), np.maximum(high, dice).clip(0, 1)
 
 
 @dataclass(frozen=True)
 class DiceCalibration:
     r"""Raw predicted Dice to calibrated Dice with an interval, class by class.
 
-    The map g: :func:`fit_dice_map`. The interval: with residuals :math:`e_i = |d_i - g(r_i)|`, each from a map fitted
-    without the pair's fold (5 folds, whole groups), the spread is :math:`s(g) = \alpha + \beta (1 - g)`, :math:`\alpha,
-    \beta \ge 0`, fitted to them by least squares: the worse a case looks, the less is known of it. The half width is
-    :math:`s` times the :func:`conformal_quantile` of :math:`e_i / s(g_i)`. A new case of the same kind lies inside with
-    chance ``level``, closely: cross-fitted residuals make this near to split conformal prediction, not equal to it, and
-    cases of other kinds than the calibration's are promised nothing.
+    The map g: :func:`fit_dice_map`. The interval, where pairs come from several kinds of image:
+    :func:`~dam_components.metrics.dice_interval.fit_interval`. Where all are of one kind: with residuals
+    :math:`e_i = |d_i - g(r_i)|`, each from a map fitted without the pair's fold (5 folds, whole groups), the spread is
+    :math:`s(g) = \alpha + \beta (1 - g)`, :math:`\alpha, \beta \ge 0`, fitted to them by least squares: the worse a
+    case looks, the less is known of it. The half width is :math:`s` times the :func:`conformal_quantile` of
+    :math:`e_i / s(g_i)`. A new case of that kind lies inside with chance ``level``, closely: cross-fitted residuals
+    make this near to split conformal prediction, not equal to it, and cases of other kinds are promised nothing.
 
     Attributes:
         level: the interval's coverage; ``None`` for the identity, which has no interval.
@@ -143,6 +153,7 @@ class DiceCalibration:
         networks: :func:`~dam_components.networks.file_digests` of the S (each, if several are averaged) and of the D
             whose Dice it is; empty where unknown.
         label_names: name of each foreground class by its index; empty where unknown.
+        training: what images and structures were like in training; ``None`` where unknown.
 
     Example:
         >>> random = np.random.default_rng(0)
@@ -157,6 +168,7 @@ class DiceCalibration:
     classes: tuple[ClassCalibration, ...]
     networks: tuple[str, ...] = ()
     label_names: Mapping[str, str] = field(default_factory=dict)
+    training: TrainingRange | None = None
 
     @classmethod
     def identity(cls, classes: int) -> DiceCalibration:
@@ -165,7 +177,12 @@ class DiceCalibration:
 
     @classmethod
     def fit(
-        cls, raw: ArrayLike, true: ArrayLike, level: float = 0.9, groups: Sequence[object] | None = None
+        cls,
+        raw: ArrayLike,
+        true: ArrayLike,
+        level: float = 0.9,
+        groups: Sequence[object] | None = None,
+        kinds: Sequence[str] | None = None,
     ) -> DiceCalibration:
         """Learns from calibration cases, clean and corrupted, that S and D were not trained on.
 
@@ -174,6 +191,8 @@ class DiceCalibration:
                 nowhere: their raw value is no overlap.
             true: true Dice, the same shape; nan leaves a pair out.
             level: coverage of the interval.
+            kinds: N names of kinds of image, "clean" for images as in training, which then weigh as much as all others
+                together. With two other kinds or more, the interval is made to hold on kinds that took no part.
             groups: N values; the rows of one patient (a case and its corrupted copies) share one, so that no residual
                 is measured with a map that saw the same patient. By default every row is a patient of its own. Copies
                 do not make up for patients: with fewer than :func:`min_cases` the interval holds less than
@@ -192,11 +211,14 @@ class DiceCalibration:
         owners = np.arange(len(raw)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
         if len(owners) != len(raw):
             raise ValueError(f"groups must hold one value for each of the {len(raw)} rows, got {len(owners)}.")
+        if kinds is not None and len(kinds) != len(raw):
+            raise ValueError(f"kinds must hold one name for each of the {len(raw)} rows, got {len(kinds)}.")
+        kind = np.array([CLEAN] * len(raw) if kinds is None else [str(name) for name in kinds])
         entries = []
         for c in range(raw.shape[1]):
             known = np.isfinite(raw[:, c]) & np.isfinite(true[:, c])
             try:
-                entries.append(_fit_class(raw[known, c], true[known, c], level, owners[known]))
+                entries.append(_fit_class(raw[known, c], true[known, c], level, owners[known], kind[known]))
             except ValueError as error:
                 raise ValueError(f"class {c + 1}: {error}") from None
         return cls(level, tuple(entries))
@@ -218,11 +240,11 @@ class DiceCalibration:
             raise ValueError(f"raw must end in {len(self.classes)} foreground classes, got shape {raw.shape}.")
         if self.level is None:
             return raw.clip(0, 1), np.full(raw.shape, np.nan), np.full(raw.shape, np.nan)
-        dice, half = np.empty(raw.shape), np.empty(raw.shape)
+        dice, low, high = (np.empty(raw.shape) for _ in range(3))
         for c, entry in enumerate(self.classes):
             dice[..., c] = entry(raw[..., c])
-            half[..., c] = entry.spread(dice[..., c])
-        return dice, (dice - half).clip(0, 1), (dice + half).clip(0, 1)
+            low[..., c], high[..., c] = entry.interval(raw[..., c])
+        return dice, low, high
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes plain JSON with a checksum of it, whole or not at all."""
@@ -247,14 +269,16 @@ class DiceCalibration:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             _check_whole(content)
+            training = content.get("training")
             level = content["level"]
             if level is not None and not 0 < float(level) < 1:
                 raise ValueError(f"the level of intervals lies between 0 and 1, got {level}")
             calibration = cls(
                 None if level is None else float(level),
-                tuple(ClassCalibration(**c) for c in content["classes"]),
+                tuple(_read_class(c) for c in content["classes"]),
                 _listed(content.get("networks", ())),
                 {str(index): str(name) for index, name in content.get("label_names", {}).items()},
+                None if training is None else TrainingRange(**training),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is no Dice calibration ({error}); fit and save it again") from None
@@ -288,17 +312,30 @@ def _listed(networks: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(filter(None, [networks] if isinstance(networks, str) else map(str, networks)))
 
 
-def _fit_class(raw: np.ndarray, true: np.ndarray, level: float, groups: np.ndarray) -> ClassCalibration:
+def _read_class(entry: Mapping[str, Any]) -> ClassCalibration:
+    ends = entry.get("ends")
+    return ClassCalibration(**{**entry, "ends": None if ends is None else IntervalEnds(**ends)})
+
+
+def _fit_class(
+    raw: np.ndarray, true: np.ndarray, level: float, groups: np.ndarray, kinds: np.ndarray
+) -> ClassCalibration:
     conformal_quantile(raw, level)  # enough pairs for the level, said before anything is fitted
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         raise ValueError("the pairs must come from at least 2 groups, got 1.")
+    clean = kinds == CLEAN
+    weights = np.where(clean, max((~clean).sum() / max(clean.sum(), 1), 1), 1.0)
+    if len(np.unique(kinds[~clean])) > 1:
+        ends = fit_interval(raw, true, kinds, groups, weights, level)
+        return ClassCalibration(*fit_dice_map(raw, true, weights), 0.0, 0.0, len(raw), ends)
     held_out = np.empty_like(raw)
     for learn, test in GroupKFold(folds).split(raw, groups=groups):
-        held_out[test] = np.interp(raw[test], *fit_dice_map(raw[learn], true[learn]))
+        held_out[test] = np.interp(raw[test], *fit_dice_map(raw[learn], true[learn], weights[learn]))
     residuals = np.abs(true - held_out)
     design = np.stack([np.ones_like(held_out), 1 - held_out], axis=1)
     # the floor keeps a spread where all residuals are 0
     base, slope = lsq_linear(design, residuals, bounds=((1e-4, 0.0), np.inf)).x
     factor = conformal_quantile(residuals / (base + slope * (1 - held_out)), level)
-    return ClassCalibration(*fit_dice_map(raw, true), float(factor * base), float(factor * slope), len(raw))
+    knots = fit_dice_map(raw, true, weights)
+    return ClassCalibration(*knots, float(factor * base), float(factor * slope), len(raw))

@@ -12,20 +12,22 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from nibabel.orientations import aff2axcodes
 
 from dam_components import __version__
 from dam_components.data.case_reports import case_confidence
 from dam_components.data.dataset_layouts import CASE_KEY, case_name
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
+from dam_components.metrics.training_range import ImageNumbers
 from dam_components.plain_tensor import plain
 from dam_components.transforms.case_networks import describe_networks, fitting_calibration
+from dam_components.transforms.review_reasons import REASONS, check_reasons, structure_reasons
 from dam_components.transforms.slabwise import class_map, slabs
 from dam_components.transforms.write_report import write_report
 
-__all__ = ["CaseReportd", "case_quality", "touches_border"]
+__all__ = ["CaseReportd", "case_quality"]
 
-LEAST_SLICES = 6  # an axis with fewer is a stack of single slices, whose ends say nothing
-BORDER_SHARE = 0.25  # of the largest slice: a tip that just reaches the border is no reason
+NUMBERS = ("mean_confidence", "predicted_dice", "predicted_dice_low", "predicted_dice_high")  # of a structure
 
 
 def case_quality(
@@ -36,6 +38,8 @@ def case_quality(
     calibration: DiceCalibration | None = None,
     review_below: float = 0.8,
     band_mm: float = 3.0,
+    review_for: Sequence[str] = tuple(REASONS),
+    image: ImageNumbers | None = None,
 ) -> dict[str, Any]:
     """What can be said of a segmentation without a label.
 
@@ -43,10 +47,10 @@ def case_quality(
     :func:`~dam_components.metrics.structure_zone`; :func:`~dam_components.metrics.predicted_dice`, calibrated where
     there is a calibration, with the ends of its interval (``None`` without a calibration).
 
-    The case is for review if a class is absent from the segmentation, is cut off by the border of the image
-    (:func:`touches_border`), or has a predicted Dice below ``review_below``.
-    (The lower end of a 90 % interval, which also covers bad images, would send most good cases to review:
-    ``docs/results`` has the figures.)
+    The case is for review for any of the reasons in ``review_for``, of
+    :data:`~dam_components.transforms.review_reasons.REASONS`. Those about training (``pieces``, ``volume``, ``image``)
+    need a calibration that holds the :class:`~dam_components.metrics.training_range.TrainingRange`. (The lower end of a
+    90 % interval, which also covers bad images, would send most good cases to review.)
 
     A class that S predicts nowhere has volume 0, and ``None`` for mean confidence, predicted Dice and interval: its
     Dice can only be 0 or 1, and a person must say which. ``predicted_mean_dice`` is the mean over the classes that are
@@ -62,6 +66,8 @@ def case_quality(
         calibration: for C-1 classes; ``None``: the raw predicted Dice.
         review_below: the predicted Dice of a class below which a person should look; raise it to see more cases.
         band_mm: how far round a structure its mean confidence looks.
+        review_for: names of reasons.
+        image: numbers of the preprocessed image; ``None``: it is not judged.
 
     Returns:
         ``classes`` (by name, ``volume_ml``, ``mean_confidence``, ``predicted_dice``, ``predicted_dice_low``,
@@ -83,30 +89,21 @@ def case_quality(
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None
     dice, low, high = calibration(raw)
+    known = calibration.training
     rows: dict[str, dict[str, float | None]] = {}
-    reasons = []
-    mean: float | None
-    value: float | None
-    ends: tuple[float | None, float | None]
+    reasons = known.image_reasons(image) if known and image and "image" in review_for else []
     for index, name in sorted(label_names.items()):
+        mask = predicted == index
+        volume_ml = counts[index] * math.prod(spacing_mm) / 1000
+        row = rows[name] = {"volume_ml": volume_ml, **dict.fromkeys(NUMBERS)}
         if counts[index]:
-            zone = structure_zone(predicted == index, spacing_mm, band_mm)
-            mean, value = mean_within(confidence[0], zone), float(dice[index - 1])
-            ends = (float(low[index - 1]), float(high[index - 1]))
-        else:
-            mean, value, ends = None, None, (None, None)
-            reasons.append(f"{name} is absent from the segmentation")
-        if counts[index] and touches_border(predicted == index):
-            reasons.append(f"{name} touches the border of the image: a part may lie outside")
-        if value is not None and value < review_below:
-            reasons.append(f"{name}: predicted Dice {value:.2f} is below {review_below:g}")
-        rows[name] = {
-            "volume_ml": counts[index] * math.prod(spacing_mm) / 1000,
-            "mean_confidence": mean,
-            "predicted_dice": value,
-            "predicted_dice_low": ends[0] if calibrated else None,
-            "predicted_dice_high": ends[1] if calibrated else None,
-        }
+            row["mean_confidence"] = mean_within(confidence[0], structure_zone(mask, spacing_mm, band_mm))
+            row["predicted_dice"] = float(dice[index - 1])
+            if calibrated:
+                row["predicted_dice_low"], row["predicted_dice_high"] = float(low[index - 1]), float(high[index - 1])
+        reasons += structure_reasons(
+            index, name, mask, row["predicted_dice"], volume_ml, review_below, known, review_for
+        )
     there = {name: row["predicted_dice"] for name, row in rows.items() if row["predicted_dice"] is not None}
     return {
         "classes": rows,
@@ -123,23 +120,6 @@ def mean_within(values: torch.Tensor, zone: torch.Tensor) -> float:
     """Mean of the values where the zone is, slab by slab in float64."""
     total = sum(float((values[slab] * zone[slab]).sum(dtype=torch.float64)) for slab in slabs(values[None]))
     return total / int(torch.count_nonzero(zone))
-
-
-def touches_border(mask: torch.Tensor, share: float = BORDER_SHARE) -> bool:
-    """Whether a structure is cut off by the image: on a face of it lies more than a share of its largest slice.
-
-    Example:
-        >>> mask = torch.zeros(6, 6, 6, dtype=torch.bool)
-        >>> mask[2:, 2:4, 2:4] = True
-        >>> touches_border(mask), touches_border(mask[:, 1:, 1:].roll(-1, 0))
-        (True, False)
-    """
-    for axis in (axis for axis in range(mask.ndim) if mask.shape[axis] >= LEAST_SLICES):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        areas = mask.cpu().numpy().sum(axis=others)  # PyTorch would copy the mask to 64 bits
-        if max(areas[0], areas[-1]) > share * areas.max():
-            return True
-    return False
 
 
 class CaseReportd(MapTransform):
@@ -171,6 +151,8 @@ class CaseReportd(MapTransform):
             classes, the predicted Dice stays raw, without interval, and log and ``remarks`` say so.
         weights: files of S's weights (one, or several that are averaged) and of D's.
         review_below: see :func:`case_quality`.
+        review_for: names of the reasons to review, of
+            :data:`~dam_components.transforms.review_reasons.REASONS`; leave one out to switch it off.
         band_mm: see :func:`case_quality`.
         server_key: data with this key are a server's; ``None``: files always.
         report_key: leave the report under this key for ``WriteReportd``, which makes it the last of the case's files;
@@ -202,6 +184,7 @@ class CaseReportd(MapTransform):
         report_key: str | None = None,
         allow_missing_keys: bool = False,
         weights: Sequence[str | Sequence[str]] | None = None,
+        review_for: Sequence[str] = tuple(REASONS),
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
@@ -213,6 +196,7 @@ class CaseReportd(MapTransform):
         self.image_key = image_key
         self.output_dir = output_dir
         self.review_below = review_below
+        self.review_for = check_reasons(review_for)
         self.band_mm = band_mm
         self.server_key = server_key
         self.report_key = report_key
@@ -228,7 +212,7 @@ class CaseReportd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            quality, spacing_mm = self.quality(result[key], result[self.confidence_key])
+            quality, spacing_mm = self.quality(result[key], result[self.confidence_key], result.get(self.image_key))
             quality["remarks"] = self.remarks
             result["result"] = {**result.get("result", {}), **flat(quality)}
             served = self.server_key is not None and self.server_key in result
@@ -243,11 +227,17 @@ class CaseReportd(MapTransform):
                     result[self.report_key] = {"file": str(target), "report": report}
         return result
 
-    def quality(self, probabilities: Any, confidence: torch.Tensor) -> tuple[dict[str, Any], list[float]]:
+    def quality(
+        self, probabilities: Any, confidence: torch.Tensor, image: Any = None
+    ) -> tuple[dict[str, Any], list[float]]:
         """The case's quality, and its spacing."""
         if not isinstance(probabilities, MetaTensor):
             raise ValueError("the prediction has no affine, so no volume: run CaseReportd on what Invertd gives")
         spacing_mm = [round(float(step), 6) for step in probabilities.pixdim][: probabilities.ndim - 1]
+        numbers = None
+        if image is not None and self.calibration is not None and self.calibration.training is not None:
+            axes = "".join(aff2axcodes(probabilities.affine.cpu().numpy())) if len(spacing_mm) == 3 else ""
+            numbers = ImageNumbers.of(plain(image).cpu().numpy(), spacing_mm, axes)
         quality = case_quality(
             probabilities.as_tensor(),
             plain(confidence),
@@ -256,6 +246,8 @@ class CaseReportd(MapTransform):
             self.calibration,
             self.review_below,
             self.band_mm,
+            self.review_for,
+            numbers,
         )
         return quality, spacing_mm
 

@@ -71,8 +71,11 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     assert calibration.label_names == {"1": "bladder", "2": "prostate", "3": "rectum"}
     target.unlink()
     copies = 1 + 2 * len(KINDS)  # two severities
-    # the clean copy counts as often as there are hard ones
-    assert [entry.pairs for entry in calibration.classes] == [3 * (4 + 4)] * 3
+    assert [entry.pairs for entry in calibration.classes] == [3 * (1 + 4)] * 3
+    assert all(entry.ends is not None for entry in calibration.classes)
+    assert calibration.training.cases == 1  # of 6, 3 are for validation and 2 for testing
+    assert set(calibration.training.volume_ml) == {"1", "2", "3"}
+    assert (calibration.training.orientations, calibration.training.spacing_mm) == (["RAS"], [5, 6])
     assert calibration.level == 0.8
     assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS, *KINDS]
     assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(KINDS)].predicted_dice["D"].tolist()
@@ -138,16 +141,20 @@ def test_a_class_called_nowhere_is_left_out_of_the_fit():
     assert fitted.classes[1]([0.7, 0.95]) == pytest.approx(plain.classes[1]([0.7, 0.95]), abs=0.06)
 
 
-def test_no_case_is_judged_by_a_calibration_that_saw_a_copy_of_it(monkeypatch):
+def test_no_image_is_judged_by_a_calibration_that_saw_its_case_or_its_kind(monkeypatch):
     fit, learnt = command.fit_cases, []
     monkeypatch.setattr(command, "fit_cases", lambda cases, level: learnt.append(cases) or fit(cases, level))
     judged = []
-    monkeypatch.setattr(command, "calibrate_case", lambda case, _: judged.append((case.case, learnt[-1])))
+    monkeypatch.setattr(command, "calibrate_case", lambda case, _: judged.append((case, learnt[-1])))
     cases = evidence(7)
+    for number, case in enumerate(cases):
+        case.kind = ("clean", "noise", "blur")[number % 3]
     command.cross_calibrate(cases, 0.8)
-    assert sorted(name for name, _ in judged) == sorted(case.case for case in cases)
-    assert all(name not in {case.case for case in seen} for name, seen in judged)
-    assert len(learnt) == 5
+    assert sorted(case.case for case, _ in judged) == sorted(case.case for case in cases)
+    assert all(case.case not in {other.case for other in seen} for case, seen in judged)
+    kinds = {case.kind: {other.kind for other in seen} for case, seen in judged}
+    assert kinds == {"clean": {"clean", "noise", "blur"}, "noise": {"clean", "blur"}, "blur": {"clean", "noise"}}
+    assert len(learnt) == 5 * 3
 
 
 def test_cross_fitted_dice_is_right_and_its_intervals_hold_what_they_should():
