@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 ABOUT = "The experiments that measured the parts: cells of the paper's tables, the confidence study, reports."
 COMMANDS = {
     "active_learning": "dam_study.commands.labelling:active_learning",
+    "case_number": "dam_study.commands.case_number:case_number",
     "compare": "dam_study.commands.comparison:compare",
     "confidence": "dam_study.commands.confidence_study:confidence",
     "experiment": "dam_study.commands.single_cell:experiment",
