@@ -113,7 +113,8 @@ def calibrate(
     training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section="train", **entries))
     replace(calibration, networks=tuple(networks), label_names=names, training=training).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
-    print(f"{count} cases of section {section} and {len(spoilers)} hard copies of each, calibrated by other cases and kinds:")
+    made = f"{len(spoilers)} hard copies of each"
+    print(f"{count} cases of section {section} and {made}, calibrated by other cases and kinds:")
     print(*worth_lines(table, level), f"wrote {target}", sep="\n")
     if count < min_cases(level):
         print(

@@ -80,7 +80,7 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS, *KINDS]
     assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(KINDS)].predicted_dice["D"].tolist()
     shown = capsys.readouterr().out
-    assert "3 cases of section validation and 4 hard copies of each, calibrated by one another:\n" in shown
+    assert "3 cases of section validation and 4 hard copies of each, calibrated by other cases and kinds:\n" in shown
     number = r"0\.\d{3}"
     for group in ("clean", "clean and hard"):
         line = (

@@ -147,7 +147,7 @@ def test_json_roundtrip(tmp_path):
         calibration.save(file)
         assert DiceCalibration.load(file, 2) == calibration
         assert [f.name for f in file.parent.iterdir()] == ["calibration.json"]
-    assert set(json.loads(file.read_text())) == {"level", "classes", "networks", "label_names", "training"}
+    assert set(json.loads(file.read_text())) == {"level", "classes", "networks", "label_names", "training", "checksum"}
 
 
 FALLING = """{"level": 0.9, "classes": [
