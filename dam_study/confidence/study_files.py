@@ -26,7 +26,10 @@ from dam_study.confidence.rival_scores import ALL_SCORES
 __all__ = ["write_study"]
 
 REVIEW_BELOW = 0.8  # as in the bundle's inference
-CASES = "`constant` is the mean true Dice of the other cases: who predicts worse than that knows nothing of the case."
+CASES = (
+    "`constant` is the mean true Dice of the other cases: who predicts worse than that knows nothing of the case. "
+    "Only D is calibrated here; `python -m dam_study case_number` compares all scores with the same calibration."
+)
 FLAGS = (
     "A case is flagged where the predicted Dice of a class is below the limit, as inference does it (by D, or by "
     "D, calibrated where there is a calibration). found: share of the bad cases that are flagged; right: share of the "
