@@ -151,6 +151,7 @@ def page(downloads):
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(180)  # a script that waits for the GPU, on a machine that does much else
     yield Page(driver)
     driver.quit()
 
