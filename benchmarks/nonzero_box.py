@@ -100,7 +100,18 @@ def main(data: str, output_dir: str, steps: int = 150, label_names: dict[int, st
                 classes = {int(index): label for index, label in names.items()}
                 rows.append({**told, "what": case["case"], **segment(bundle, case, classes, Path(name, "log"))})
                 print(rows[-1], flush=True)
-    write_table(pd.DataFrame(rows), output_dir, "nonzero_box", f"With and without the nonzero box, {Path(data).name}")
+    write(pd.DataFrame(rows), output_dir, Path(data).name)
+
+
+def write(table: pd.DataFrame, output_dir: str, name: str) -> None:
+    """The table of a dataset, with the mean over the cases at its end."""
+    cases = table[~table["what"].str.startswith("training")]
+    means = cases.groupby(["way", "patch", "windows"], sort=False).mean(numeric_only=True).reset_index()
+    dice = [column for column in table.columns if column.startswith("Dice ")]
+    whole = pd.concat([table, means.assign(what=f"mean of {cases['what'].nunique()} cases")])
+    whole["mean Dice"] = whole[dice].mean(axis=1)
+    split = f"fold {SPLIT['fold']} of {SPLIT['folds']}, seed {SPLIT['seed']}, one training each"
+    write_table(whole, output_dir, "nonzero_box", f"With and without the box of what is not 0, {name}, {split}")
 
 
 if __name__ == "__main__":

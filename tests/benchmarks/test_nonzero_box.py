@@ -32,8 +32,9 @@ def test_both_ways_are_planned_trained_and_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(nonzero_box, "started", run)
     nonzero_box.main(str(tmp_path / "data"), str(tmp_path / "out"), steps=10, label_names={1: "gland"})
     table = pd.read_csv(tmp_path / "out" / "nonzero_box.csv")
-    assert table["way"].tolist() == ["box", "box", "whole image", "whole image"]
-    assert table["what"].tolist() == ["training, 10 steps", "c1"] * 2
+    assert table["way"].tolist() == ["box", "box", "whole image", "whole image", "box", "whole image"]
+    assert table["what"].tolist() == [*["training, 10 steps", "c1"] * 2, *["mean of 1 cases"] * 2]
+    assert table["mean Dice"].equals(table["Dice gland"])
     np.testing.assert_allclose(table["Dice gland"].dropna(), 11 / 12)
     assert len(seen) == 4
     assert seen[0][seen[0].index("--epochs") + 1] == "10"  # two cases train, in batches of two or more
