@@ -55,10 +55,9 @@ def write_summary(output_dir: str | os.PathLike, cases: Collection[str] | None =
 def _write(folder: Path, reports: list[dict[str, Any]]) -> Path | None:
     if not reports:
         return None
+    table = pd.DataFrame(map(_row, reports))
     write_whole(folder / "index.html", review_page(folder, reports))
-    return write_whole(
-        folder / "summary.csv", pd.DataFrame(map(_row, reports)).to_csv(index=False, lineterminator="\n")
-    )
+    return write_whole(folder / "summary.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
 
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,11 @@ def test_what_needs_eyes_first_stands_first(tmp_path):
     assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b", "c", "d", "e", "index.html", "summary.csv"]
 
 
+def test_numbers_have_the_digits_that_mean_something(tmp_path):
+    write_report(tmp_path, "a", 0.123456789, False)
+    assert ",0.12346," in write_summary(tmp_path).read_text()
+
+
 def test_a_later_run_over_part_of_the_cases_keeps_the_others(tmp_path):
     write_report(tmp_path, "a", 0.9, False)
     write_report(tmp_path, "b", 0.7, True)
