@@ -9,7 +9,11 @@ from typing import Any
 
 from dam_components.data.dataset_layouts import CASE_KEY
 
-__all__ = ["read_decathlon_list"]
+__all__ = ["NoSuchListError", "read_decathlon_list"]
+
+
+class NoSuchListError(ValueError):
+    """A ``dataset.json`` without a list of this name."""
 
 
 def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dict[str, Any]]:
@@ -22,13 +26,17 @@ def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dic
         section: ``training`` or ``test``.
 
     Raises:
-        ValueError: the file is no JSON, or has no list under this name.
+        NoSuchListError: there is no list under this name.
+        ValueError: the file is no JSON, or an entry names no image.
     """
     file = Path(index_file)
-    index = json.loads(file.read_text(encoding="utf-8-sig"))
+    try:
+        index = json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}): correct it, or fetch it again") from None
     entries = index.get(section) if isinstance(index, dict) else None
     if not isinstance(entries, list):
-        raise ValueError(f"there is no list {section!r}")
+        raise NoSuchListError(f"{file} has no list {section!r}: add it")
     return [_entry(_mapping(entry), file.parent) for entry in entries]
 
 

@@ -21,7 +21,7 @@ from dam_components.data.dataset_layouts import (
     listed_name,
     nnunet_channel,
 )
-from dam_components.data.decathlon_list import read_decathlon_list
+from dam_components.data.decathlon_list import NoSuchListError, read_decathlon_list
 from dam_components.data.dicom_series import is_dicom_series
 from dam_components.data.finding import first_names
 from dam_components.data.found_layouts import LABEL
@@ -46,7 +46,7 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
 
     Raises:
         FileNotFoundError: if there is no such file or folder, or no image in it.
-        ValueError: if the file is no image, or two cases have one name.
+        ValueError: if the file is no image, two cases have one name, or ``dataset.json`` is damaged.
     """
     cases = _find_cases(dataset_dir, image_channels)
     return _distinct(cases)
@@ -85,7 +85,7 @@ def _listed(index: Path) -> list[dict[str, Any]]:
         try:
             listed = read_decathlon_list(index, section)
             cases = [{key: entry[key] for key in ("image", CASE_KEY) if key in entry} for entry in listed]
-        except ValueError:  # no such section
+        except NoSuchListError:
             continue
         if cases:
             return cases
