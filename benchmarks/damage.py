@@ -80,8 +80,11 @@ def header(file: Path, draw: random.Random) -> str:
     name = draw.choice(sorted(FIELDS))
     place, kind, values = FIELDS[name]
     raw = bytearray(gzip.decompress(file.read_bytes()))
-    step = struct.calcsize(kind) * (draw.randrange(1, 4) if name in ("dim", "affine", "pixdim") else 0)
-    struct.pack_into(f"<{kind}", raw, int(place) + step, draw.choice(values))
+    axis = draw.randrange(1, 4) if name in ("dim", "affine", "pixdim") else 0
+    value = draw.choice(values)
+    if name == "affine" and axis == 3 and value == -3.0:  # of an origin, some millimetres cannot be told from right
+        value = 1e9
+    struct.pack_into(f"<{kind}", raw, int(place) + axis * struct.calcsize(kind), value)
     file.write_bytes(gzip.compress(bytes(raw)))
     return f"header {name}"
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.transforms import EnsureChannelFirst, LoadImage
 
@@ -27,6 +28,7 @@ from dam_components.errors import first_line
 __all__ = [
     "VolumeReader",
     "check_image_file",
+    "check_size_of_values",
     "frames_in_time",
     "quiet_readers",
     "read_volume",
@@ -37,6 +39,8 @@ __all__ = [
 FETCH = "fetch it again"
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 STEP = 1 << 20
+FAR_MM = 1e5
+LARGEST = 1e9  # of a voxel; a number type or a slope that was damaged gives more
 SPACING_MM = (1e-3, 1e3)  # a voxel outside this is one in metres, micrometres or nothing at all
 SPACE_UNITS = {"unknown", "mm"}
 TIME_UNITS = {"sec", "msec", "usec"}
@@ -103,6 +107,20 @@ def check_place(file: Path, affine: np.ndarray) -> None:
     if not ((spacing >= low) & (spacing <= high)).all():
         sizes = " x ".join(f"{size:.4g}" for size in spacing)
         raise BadFile(file, f"has voxels of {sizes} mm", "set the spacing in millimetres")
+    if (away := float(np.abs(affine[:3, 3]).max())) > FAR_MM:
+        raise BadFile(file, f"lies {away:.3g} mm away from its origin", "set its origin in millimetres")
+
+
+def check_size_of_values(file: str | os.PathLike, voxels: torch.Tensor) -> None:
+    """Refuses finite voxels that no scanner writes.
+
+    Raises:
+        BadFile: one is beyond 1e9.
+    """
+    largest = float(voxels.abs().max())
+    if LARGEST < largest < math.inf:
+        what = f"holds voxels of {largest:.3g}"
+        raise BadFile(file, what, "its number type or its slope (scl_slope) is damaged: export it again")
 
 
 def _check_units(file: Path, image: Any) -> None:
@@ -211,6 +229,7 @@ def read_volume(path: str | os.PathLike) -> MetaTensor:
     except Exception as error:
         raise unreadable(path, error) from None
     check_place(Path(path), np.asarray(volume.affine, float))
+    check_size_of_values(path, volume.as_tensor())
     return volume
 
 

@@ -16,7 +16,13 @@ from monai.utils import ensure_tuple
 from dam_components.data.bad_file import BadFile
 from dam_components.data.dataset_layouts import CASE_KEY
 from dam_components.data.grids import SAME_GRID, WHOLE_SHIFT, grid_shift
-from dam_components.data.image_files import VolumeReader, check_image_file, quiet_readers, unreadable
+from dam_components.data.image_files import (
+    VolumeReader,
+    check_image_file,
+    check_size_of_values,
+    quiet_readers,
+    unreadable,
+)
 from dam_components.data.label_values import round_labels, wrong_label
 from dam_components.errors import first_line
 
@@ -155,6 +161,7 @@ class CheckCased(MapTransform):
             )
         if not torch.isfinite(torch.as_tensor(image)).all():
             raise ValueError(f"{name} holds NaN or infinite voxels; replace them before training or inference")
+        check_size_of_values(name, torch.as_tensor(image))
         low, high = torch.as_tensor(image).aminmax()
         if low == high and image[0].numel() > 1:
             raise ValueError(f"{name} is blank: every voxel is {float(low):g}; take it out, or export it again")
