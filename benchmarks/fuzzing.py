@@ -29,8 +29,7 @@ from monai.transforms import Compose, EnsureChannelFirstd
 
 from benchmarks.damage import DAMAGES, make_data
 from benchmarks.forked import Ended, forked, run_command, started
-from dam_components.data import ReadableCases, list_inference_cases
-from dam_components.data.decathlon_list import read_decathlon_list
+from dam_components.data import ReadableCases, decathlon_split, list_inference_cases
 from dam_components.errors import plain_errors
 from dam_components.metrics import DiceCalibration
 from dam_components.metrics.dice_calibration import ClassCalibration
@@ -56,7 +55,7 @@ def train_reader(root: Path, out: Path) -> None:
     plain_errors()
     keys = ["image", "label"]
     read = Compose([LoadCased(keys), EnsureChannelFirstd(keys), CheckCased(keys, image_channels=1, num_classes=2)])
-    entries = read_decathlon_list(root / "data" / "dataset.json", "training")
+    entries = decathlon_split(root / "data", "all")
     save_seen(out, [read(entry) for entry in entries], keys)
 
 
@@ -254,7 +253,7 @@ class Fuzzer:
             print(f"| {name} | {runs} | {self.good_mb[name]:.0f} MB | {most:.0f} MB |")
 
 
-def run(count: int = 500, seed: int = 0, commands: int = 5, fresh: int = 50) -> None:
+def run(count: int = 500, seed: int = 0, commands: int = 5, fresh: int = 50, only: Sequence[int] = ()) -> None:
     """Damages one file after the other, and runs what reads it.
 
     Args:
@@ -262,6 +261,7 @@ def run(count: int = 500, seed: int = 0, commands: int = 5, fresh: int = 50) -> 
         seed: of the damages.
         commands: each of so many inputs also goes through whole trainings and inferences.
         fresh: each of so many inputs starts new interpreters.
+        only: numbers of the inputs that are run; by default all.
     """
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
@@ -274,13 +274,15 @@ def run(count: int = 500, seed: int = 0, commands: int = 5, fresh: int = 50) -> 
             kind = draw.choice(DAMAGES[damaged])(file, draw)
             whole_ways = damaged.startswith("model/") or number % commands == 0
             ways = [way for way in WAYS if whole_ways or way not in WHOLE]
-            fuzzer.judge(number, kind, damaged, ways, number % fresh == 0)
+            if not only or number in only:
+                fuzzer.judge(number, kind, damaged, ways, number % fresh == 0)
             file.write_bytes(whole)
         unharmed = all(same(fuzzer.run(way)[1], fuzzer.good[way], fuzzer.good[way]) for way in WAYS)
         greedy = [name for name, most in fuzzer.most_mb.items() if most > 2 * fuzzer.good_mb[name]]
     fuzzer.report()
     print(
-        f"\n{count} damaged inputs, seed {seed}: {len(fuzzer.bad)} accepted, harmed or with a foreign error", end="; "
+        f"\n{len(only) or count} damaged inputs, seed {seed}: {len(fuzzer.bad)} accepted, harmed or with a foreign error",
+        end="; ",
     )
     print(f"good cases unharmed: {unharmed}; ways beyond twice the memory of the good cases: {greedy or 'none'}")
     print(*fuzzer.bad, sep="\n")

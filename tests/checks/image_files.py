@@ -197,6 +197,28 @@ def _(tmp_path):
     read(spoil(write(tmp_path / "a.nii.gz"), put(292, "f", float("inf"))))
 
 
+@refused(PLACE, "an origin 1000 km away", "lies 1e+09 mm away from its origin")
+def _(tmp_path):
+    read(spoil(write(tmp_path / "a.nii.gz"), put(292, "f", 1e9)))
+
+
+@refused(PLACE, "a slope of 1e30", "its number type or its slope (scl_slope) is damaged")
+def _(tmp_path):
+    read(spoil(write(tmp_path / "a.nii.gz"), put(112, "f", 1e30)))
+
+
+@refused(PLACE, "floating point numbers that the header calls integers", "its number type or its slope (scl_slope) is")
+def _(tmp_path):
+    read(spoil(write(tmp_path / "a.nii.gz"), put(70, "h", 8)))
+
+
+@taken(PLACE, "a slope of NaN or infinity", "no slope, as the format says")
+def _(tmp_path):
+    for slope in (float("nan"), float("inf")):
+        seen = read(spoil(write(tmp_path / "a.nii.gz"), put(112, "f", slope)))
+        np.testing.assert_array_equal(seen[0], VOXELS)
+
+
 @refused(PLACE, "voxels of 1e-6 mm (metres taken for millimetres)", "set the spacing in millimetres")
 def _(tmp_path):
     read(write(tmp_path / "a.nii.gz", affine=AFFINE * [1e-6, 1e-6, 1e-6, 1]))

@@ -221,6 +221,13 @@ def _(tmp_path):
     list_inference_cases(tmp_path)
 
 
+@refused(PLACE, "inference on a folder whose dataset.json is cut short", "dataset.json is no JSON")
+def _(tmp_path):
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "dataset.json").write_text('{"test": [')
+    list_inference_cases(tmp_path)
+
+
 @taken(PLACE, "files that inference does not take, and folders of images beside images", "named once in the log")
 def _(tmp_path):
     for name in ("a.nii.gz", "b.mgz", "c.png", "notes.txt", "deep/d.nii.gz"):
