@@ -280,10 +280,10 @@ def run(count: int = 500, seed: int = 0, commands: int = 5, fresh: int = 50, onl
         unharmed = all(same(fuzzer.run(way)[1], fuzzer.good[way], fuzzer.good[way]) for way in WAYS)
         greedy = [name for name, most in fuzzer.most_mb.items() if most > 2 * fuzzer.good_mb[name]]
     fuzzer.report()
-    print(
-        f"\n{len(only) or count} damaged inputs, seed {seed}: {len(fuzzer.bad)} accepted, harmed or with a foreign error",
-        end="; ",
+    told = (
+        f"{len(only) or count} damaged inputs, seed {seed}: {len(fuzzer.bad)} accepted, harmed or with a foreign error"
     )
+    print(f"\n{told}", end="; ")
     print(f"good cases unharmed: {unharmed}; ways beyond twice the memory of the good cases: {greedy or 'none'}")
     print(*fuzzer.bad, sep="\n")
     if fuzzer.bad or not unharmed or greedy:
