@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from dam_components.confidence.doubt_scores import Segmentation
 from dam_components.errors import plain_message
+from dam_components.metrics import least_confident_first
 from dam_components.networks import EnhancedUNet
 from dam_components.synthetic import write_pelvic_dataset
 from dam_study.active_learning.training import BundleLearner
@@ -159,3 +161,29 @@ def test_bad_options_are_named_before_anything_is_written(short, options, messag
     with pytest.raises(ValueError, match=message):
         active_learning(**short | options)
     assert not Path(short["output"]).exists()
+
+
+def test_an_image_without_structures_is_labelled_first(monkeypatch):
+    """D is sure that they are absent, which says nothing of whether they should be."""
+    learner = BundleLearner.__new__(BundleLearner)
+    learner.class_names, learner.device, learner.warm_start = ["a", "b"], torch.device("cpu"), False
+    learner._items = {name: {"case": name, "image": torch.zeros(1, 6, 6, 6)} for name in ("bad", "empty", "good")}
+    learner.test_cases, learner._loaded = [], True
+    predicted = torch.zeros(1, 3, 6, 6, 6)
+    predicted[:, 0] = 20
+    found = predicted.clone()
+    found[:, 1, 1:3, 1:5, 1:5] = found[:, 2, 3:5, 1:5, 1:5] = 40
+    logits = {"bad": found / 30, "good": found, "empty": predicted}
+    monkeypatch.setattr(learner, "train", lambda *_: None)
+    monkeypatch.setattr(
+        "dam_study.active_learning.training.load_models", lambda _: (None, lambda p, _: p.amax(1, True), "cpu")
+    )
+
+    def segment(case, _):
+        return Segmentation.of(learner._items[case]["image"][None], lambda _: logits[case])
+
+    monkeypatch.setattr(learner, "segment", segment)
+    _, scores, _ = learner([], ["bad", "empty", "good"], ["confidence", "softmax"], 0, None, Path("unused"))
+    for name in ("confidence", "softmax"):
+        assert least_confident_first(scores[name]) == ["empty", "bad", "good"]
+        assert scores[name]["empty"] == 0
