@@ -71,7 +71,8 @@ def calibrate(
         overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         section: of the fold: validation, test, train or all.
         fold: by default the configuration's.
-        severity: of the hard copies, separated by commas; 1 is hard. Each makes one copy of each case and kind.
+        severity: of the hard copies, separated by commas; 1 is hard. The copies of a case take them in turn, and those
+            of the next case the other way round.
         level: the share of cases that the interval should hold.
         limit: take only this many cases, to try things out.
         seed: of the hard copies.
@@ -81,9 +82,7 @@ def calibrate(
         ValueError: for an option out of range, or too few cases; the message says what goes.
         FileNotFoundError: without the bundle, the data or the weights.
     """
-    spoilers = [
-        HardCased(("image", "label"), kind, step, seed) for step in _severities(severity) for kind in HARD_KINDS
-    ]
+    steps = _severities(severity)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
     entries = named_entries(data, weights, confidence_weights, fold, overrides)
@@ -98,7 +97,9 @@ def calibrate(
     scores = make_scores(["D"], confidence)
 
     cases: list[CaseEvidence] = []
-    for item in study_cases(dataset, limit, "calibrate"):
+    for number, item in enumerate(study_cases(dataset, limit, "calibrate")):
+        turns = ((kind, steps[(number + place) % len(steps)]) for place, kind in enumerate(HARD_KINDS))
+        spoilers = [HardCased(("image", "label"), kind, step, seed) for kind, step in turns]
         copies = [(CLEAN, item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
         cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
 
@@ -113,7 +114,7 @@ def calibrate(
     training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section="train", **entries))
     replace(calibration, networks=tuple(networks), label_names=names, training=training).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
-    made = f"{len(spoilers)} hard copies of each"
+    made = f"{len(HARD_KINDS)} hard copies of each"
     print(f"{count} cases of section {section} and {made}, calibrated by other cases and kinds:")
     print(*worth_lines(table, level), f"wrote {target}", sep="\n")
     if count < min_cases(level):

@@ -88,7 +88,7 @@ def case_number(
             seed,
         )
         severities = [float(step) for step in comma_words(severity)]
-        parts = [runs.rows(LEARN, severities, False), runs.rows(JUDGE, severities, True)]
+        parts = [runs.rows(section, severities) for section in (LEARN, JUDGE)]
         rows = pd.concat(parts, ignore_index=True).round(6)
         write_whole(folder / "images.csv", rows.to_csv(index=False, lineterminator="\n"))
         facts["machine"] = describe_machine(runs.device)

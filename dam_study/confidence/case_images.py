@@ -88,22 +88,21 @@ class CaseImages:
         labels = self.parser.get_parsed_content("label_names")
         self.names = {int(index): name for index, name in labels.items()}
 
-    def rows(self, section: str, severities: Sequence[float], in_turn: bool) -> pd.DataFrame:
+    def rows(self, section: str, severities: Sequence[float]) -> pd.DataFrame:
         """A row an image and structure: true Dice, predicted by each score, and the reasons that apply.
 
         Args:
             section: of the fold.
-            severities: of the spoilt images.
-            in_turn: each case and kind gets one of the severities, not all.
+            severities: of the spoilt images, which take them in turn, as in dam calibrate.
         """
         dataset = self._read(section).get_parsed_content("validate#dataset")
         found: list[dict[str, Any]] = []
         for number, item in enumerate(study_cases(dataset, self.limit, f"images of section {section}")):
             found += self._judge(item, item, CLEAN, 0.0)
             for turn, kind in enumerate(HARD_KINDS, start=number):
-                for severity in [severities[turn % len(severities)]] if in_turn else severities:
-                    spoilt = HardCased(("image", "label"), kind, severity, self.seed)(item)
-                    found += self._judge(spoilt, item, kind, severity)
+                severity = severities[turn % len(severities)]
+                spoilt = HardCased(("image", "label"), kind, severity, self.seed)(item)
+                found += self._judge(spoilt, item, kind, severity)
         return pd.DataFrame(found).assign(section=section)
 
     @torch.no_grad()

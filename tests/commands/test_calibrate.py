@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from dam_components import cli
 from dam_components.commands.calibration import calibrate
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence
-from dam_components.data import HARD_KINDS
+from dam_components.data import HARD_KINDS, HardCased
 from dam_components.metrics import DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet, file_digests
 from dam_components.synthetic import write_pelvic_dataset
@@ -62,6 +62,13 @@ def gathered(monkeypatch):
 
 
 def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
+    made = []
+
+    def remember(keys, kind, severity, seed):
+        made.append((kind, severity))
+        return HardCased(keys, kind, severity, seed)
+
+    monkeypatch.setattr(command, "HardCased", remember)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     options = {name: json.dumps(v) if isinstance(v, dict) else v for name, v in setup.items()}
     cli.main(["calibrate", *(f"--{name}={value}" for name, value in options.items()), "--level", "0.8"])
@@ -70,17 +77,17 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     assert calibration.networks == tuple(file_digests([setup["weights"], setup["confidence_weights"]]))
     assert calibration.label_names == {"1": "bladder", "2": "prostate", "3": "rectum"}
     target.unlink()
-    copies = 1 + 2 * len(KINDS)  # two severities
-    assert [entry.pairs for entry in calibration.classes] == [3 * (1 + 4)] * 3
+    copies = 1 + len(KINDS)
+    assert [entry.pairs for entry in calibration.classes] == [3 * (1 + 2)] * 3
     assert all(entry.ends is not None for entry in calibration.classes)
     assert calibration.training.cases == 1  # of 6, 3 are for validation and 2 for testing
     assert set(calibration.training.volume_ml) == {"1", "2", "3"}
     assert (calibration.training.orientations, calibration.training.spacing_mm) == (["RAS"], [5, 6])
     assert calibration.level == 0.8
-    assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS, *KINDS]
-    assert gathered[1].predicted_dice["D"].tolist() != gathered[1 + len(KINDS)].predicted_dice["D"].tolist()
+    assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS]
+    assert made == [("noise", 0.5), ("inversion", 1.0), ("noise", 1.0), ("inversion", 0.5), ("noise", 0.5), ("inversion", 1.0)]
     shown = capsys.readouterr().out
-    assert "3 cases of section validation and 4 hard copies of each, calibrated by other cases and kinds:\n" in shown
+    assert "3 cases of section validation and 2 hard copies of each, calibrated by other cases and kinds:\n" in shown
     number = r"0\.\d{3}"
     for group in ("clean", "clean and hard"):
         line = (
