@@ -16,7 +16,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "bundle" / "configs" / "experiments"
 SYSTEMS = sorted(file.stem for file in EXPERIMENTS.glob("*.json"))
 ASKED = {
     *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial", "organ", "voxel"),
-    *("proposed", "proposed_correctness", "default", "default_flips", "paper", "malf", "ssae"),
+    *("proposed", "proposed_correctness", "full", "default", "default_flips", "paper", "malf", "ssae"),
     *("no_residual", "no_dilation", "no_transformation", "no_channel_attention", "no_deep_supervision"),
 }
 TINY = {
