@@ -85,7 +85,14 @@ def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     assert (calibration.training.orientations, calibration.training.spacing_mm) == (["RAS"], [5, 6])
     assert calibration.level == 0.8
     assert [case.kind for case in gathered[:copies]] == ["clean", *KINDS]
-    assert made == [("noise", 0.5), ("inversion", 1.0), ("noise", 1.0), ("inversion", 0.5), ("noise", 0.5), ("inversion", 1.0)]
+    assert made == [
+        ("noise", 0.5),
+        ("inversion", 1.0),
+        ("noise", 1.0),
+        ("inversion", 0.5),
+        ("noise", 0.5),
+        ("inversion", 1.0),
+    ]
     shown = capsys.readouterr().out
     assert "3 cases of section validation and 2 hard copies of each, calibrated by other cases and kinds:\n" in shown
     number = r"0\.\d{3}"
