@@ -80,7 +80,7 @@ NETWORKS = {
         "validate#inferer#roi_size": [32, 32, 32],
         "train#random_transforms": [
             {"_target_": "SpatialPadd", "keys": ["image", "label"], "spatial_size": [32, 32, 32]},
-            {**CROP, "spatial_size": [32, 32, 32], "num_samples": 1},
+            {**CROP, "spatial_size": [32, 32, 32], "num_samples": 2},
         ],
     },
 }
