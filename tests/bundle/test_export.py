@@ -9,7 +9,10 @@ import torch
 from monai.bundle import ConfigParser, ckpt_export, create_workflow, load, onnx_export
 
 LEGACY = {"use_trace": True, "converter_kwargs": {"dynamo": False}}  # PyTorch's older exporter, which is faster
-NETWORKS = {"network_def": LEGACY, "network_with_confidence": {}}
+AXES = {2: "x", 3: "y", 4: "z"}
+ANY_SIZE = {"input_names": ["image"], "output_names": ["both"], "dynamic_axes": {"image": AXES, "both": AXES}}
+NETWORKS = {"network_def": LEGACY, "network_with_confidence": {"converter_kwargs": ANY_SIZE}}
+OTHER_SIZES = [(48, 64, 56), (37, 53, 41)]  # of a window; the second is no multiple of the strides
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +38,12 @@ def shipped(hippocampus):
         "bundle_root": str(root),
     }
     with torch.no_grad():
-        return arguments, x, {name: network(x) for name, network in networks.items()}
+        return arguments, x, {name: network(x) for name, network in networks.items()}, networks
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torchscript_agrees_on_a_real_case(shipped, tmp_path, name):
-    arguments, x, expected = shipped
+    arguments, x, expected, _ = shipped
     ckpt_export(name, filepath=str(tmp_path / "model.ts"), **arguments)
     with torch.no_grad():
         exported = torch.jit.load(tmp_path / "model.ts").eval()(x)
@@ -49,15 +52,21 @@ def test_torchscript_agrees_on_a_real_case(shipped, tmp_path, name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_agrees_on_a_real_case(shipped, tmp_path, name):
-    arguments, x, expected = shipped
+    arguments, x, expected, networks = shipped
     onnx_export(name, filepath=str(tmp_path / "model.onnx"), **arguments, **NETWORKS[name])
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    exported = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
+    name_in = session.get_inputs()[0].name
+    exported = torch.from_numpy(session.run(None, {name_in: x.numpy()})[0])
     torch.testing.assert_close(exported, expected[name], rtol=1e-4, atol=1e-4)
+    for size in () if NETWORKS[name] is LEGACY else OTHER_SIZES:
+        window = torch.randn(1, 1, *size)
+        exported = torch.from_numpy(session.run(None, {name_in: window.numpy()})[0])
+        with torch.no_grad():
+            torch.testing.assert_close(exported, networks[name](window), rtol=0, atol=1e-4)
 
 
 def test_s_and_its_confidence_are_those_of_the_bundle(shipped):
-    _, x, expected = shipped
+    _, x, expected, _ = shipped
     both = expected["network_with_confidence"]
     assert x.shape == (1, 1, 40, 56, 40)
     assert both.shape == (1, 4, 40, 56, 40)
@@ -66,7 +75,7 @@ def test_s_and_its_confidence_are_those_of_the_bundle(shipped):
 
 
 def test_load_gives_s_with_its_weights(shipped):
-    arguments, x, expected = shipped
+    arguments, x, expected, _ = shipped
     root = Path(arguments["bundle_root"])
     S = load("bundle", bundle_dir=str(root.parent), workflow_type="inference", source="github").eval()
     with torch.no_grad():
