@@ -3,6 +3,7 @@
 import locale
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,8 @@ SIGNALS = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal
 
 
 def put_back() -> None:
-    """The locale, and what Ctrl-C and SIGTERM do."""
+    """The locale, what Ctrl-C and SIGTERM do, and how an uncaught error is told."""
+    sys.excepthook = sys.__excepthook__
     locale.setlocale(locale.LC_CTYPE, STARTED)
     for signum, handler in SIGNALS.items():
         signal.signal(signum, handler)

@@ -72,8 +72,8 @@ class TrainingRange:
     Example:
         >>> image = ImageNumbers.of(np.arange(64.0).reshape(1, 4, 4, 4), (1.0, 1.0, 1.0), "RAS")
         >>> known = TrainingRange.of([image], [{"1": StructureNumbers(2.0, 1)}])
-        >>> known.structure_reasons("1", "gland", 2.5, 3)
-        {'volume': 'gland: 2.5 ml, in training 2 to 2 ml', 'pieces': 'gland lies in 3 pieces, in training in at most 1'}
+        >>> known.structure_reasons("1", "gland", 25, 3)
+        {'volume': 'gland: 25 ml, in training 2 to 2 ml', 'pieces': 'gland lies in 3 pieces, in training in at most 1'}
     """
 
     cases: int
