@@ -101,7 +101,9 @@ def main(
 ) -> None:
     """Writes nnunet_inference.md and .csv."""
     table = measure(images, dataset, trainer, plans, cases, rounds)
-    write_table(table, output_dir, "nnunet_inference", f"A folder of {cases} cases, start-up taken off")
+    command = f"nnunet_inference --images {Path(images).name} --dataset {dataset} --trainer {trainer} --plans {plans}"
+    title = f"A folder of {cases} cases, start-up taken off"
+    write_table(table, output_dir, "nnunet_inference", title, command=command)
 
 
 if __name__ == "__main__":

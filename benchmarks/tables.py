@@ -21,11 +21,12 @@ def machine(device: str | torch.device = "cpu") -> str:
     return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def write_table(table: pd.DataFrame, output_dir: str | Path, name: str, title: str, device: str = "cpu") -> None:
-    """Prints the table and writes ``<name>.md`` and ``<name>.csv``."""
+def write_table(
+    table: pd.DataFrame, output_dir: str | Path, name: str, title: str, device: str = "cpu", command: str | None = None
+) -> None:
+    """Prints the table and writes ``<name>.md`` and ``<name>.csv``; the command is the module of that name's."""
     folder = Path(output_dir)
-    command = f"`python -m benchmarks.{name}`"
-    text = f"# {title}\n\n{command}; {machine(device)}.\n\n{markdown_table(table)}\n"
+    text = f"# {title}\n\n`python -m benchmarks.{command or name}`; {machine(device)}.\n\n{markdown_table(table)}\n"
     print(text)
     for suffix, content in (("md", text), ("csv", table.to_csv(index=False))):
         write_whole(folder / f"{name}.{suffix}", content)

@@ -137,7 +137,8 @@ def main(
     torch.set_num_threads(threads)
     if volume is not None:
         title = f"Peak memory of a volume of {'x'.join(map(str, volume))}, {classes} classes, over the process's own"
-        write_table(large(volume, classes), output_dir, "large_volume", title, device)
+        command = f"whole_inference --volume {','.join(map(str, volume))}"
+        write_table(large(volume, classes), output_dir, "large_volume", title, device, command)
         return
     title = "Growth of a whole inference with volume and classes (exponent 1: linear), windows without overlap"
     write_table(measure(rounds=rounds), output_dir, "whole_inference", title, device)
