@@ -18,7 +18,7 @@ __all__ = ["demo"]
 
 SHAPE = (48, 48, 24)
 CASES = 15
-EPOCHS = 25
+EPOCHS = 24
 
 
 def demo(output: str, seed: int = 0, epochs: int = EPOCHS, bundle: str | None = None) -> None:

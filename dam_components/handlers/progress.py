@@ -16,7 +16,7 @@ __all__ = ["TrainingProgress"]
 
 INTERVAL_S = 1.0  # between two updates of the bar
 FIRST_S = 20.0  # of steps that the training's time is estimated from, after one to get started
-LONG_H = 48.0
+SHORT_H, LONG_H = 0.1, 48.0
 LINES, LINES_UNJUDGED = 20, 2  # at most, of a whole training with and without validations
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class TrainingProgress:
         hours = step_s * (total - state.iteration) / 3600
         told = f"{self.desc}: {total - state.iteration} steps of {step_s:.2g} s are left: about {hours:.2g} hours"
         if hours <= LONG_H:
-            logger.info("%s, without validation", told)
+            logger.log(logging.INFO if hours >= SHORT_H else logging.DEBUG, "%s, without validation", told)
             return
         epochs = max(1, int(LONG_H * 3600 / step_s / (state.epoch_length or 1)))
         logger.warning(
