@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Ended", "forked", "run_command", "started"]
+__all__ = ["Ended", "forked", "measured", "run_command", "started"]
 
 LIMIT_S = 300
 
@@ -78,8 +78,13 @@ def forked(work: Callable[[], None], log: Path) -> Ended:
 
 def started(words: Sequence[str], log: Path) -> Ended:
     """Runs ``python -m`` with these words in a new interpreter."""
+    return measured([sys.executable, "-m", *words], log)
+
+
+def measured(command: Sequence[str], log: Path) -> Ended:
+    """Runs a command; its children that it has waited for count too, of their memory the largest one's."""
     with log.open("wb") as stream:
-        process = subprocess.Popen([sys.executable, "-m", *words], stdout=stream, stderr=stream)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
         _, code, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(code)
     return _ended(code, log, used, 0.0)

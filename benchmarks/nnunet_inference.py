@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,22 +17,11 @@ import fire
 import pandas as pd
 
 from benchmarks.bundle_parts import CONFIGS
+from benchmarks.forked import measured
 from benchmarks.tables import write_table
 from dam_components.commands.bundle_jobs import bundle_words
 
 __all__ = ["main", "measure"]
-
-
-def cost(words: list[str]) -> tuple[float, float]:
-    """Processor seconds of a command with its children, and the resident size of its largest process in MB."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            log.seek(0)
-            raise RuntimeError(f"{' '.join(words)} failed:\n{log.read().decode(errors='replace')[-2000:]}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def commands(dataset: int, trainer: str, plans: str) -> dict[str, list[str]]:
@@ -69,8 +57,13 @@ def measure(images: str, dataset: int, trainer: str, plans: str, cases: int = 12
                 places = ["-i", str(folder), "-o", str(target)]
                 if "monai.bundle" in variants[name]:
                     places = ["--dataset_dir", str(folder), "--output_dir", str(target)]
-                took[count], peak = cost([*variants[name], *places])
-            found[name].append(((took[len(files)] - took[1]) / (len(files) - 1), peak))
+                ended = measured([*variants[name], *places], Path(scratch, "log"))
+                if ended.status:
+                    raise RuntimeError(f"{name} failed:\n{ended.told[-2000:]}")
+                took[count] = ended
+            one, every = took[1], took[len(files)]
+            seconds = (every.processor_s - one.processor_s) / (len(files) - 1)
+            found[name].append((seconds, max(one.grown_mb, every.grown_mb)))
     rows = []
     first = [seconds for seconds, _ in next(iter(found.values()))]
     for name, pairs in found.items():
@@ -100,6 +93,7 @@ def main(
     output_dir: str = "docs/results/benchmarks",
 ) -> None:
     """Writes nnunet_inference.md and .csv."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # of all commands
     table = measure(images, dataset, trainer, plans, cases, rounds)
     command = f"nnunet_inference --images {Path(images).name} --dataset {dataset} --trainer {trainer} --plans {plans}"
     title = f"A folder of {cases} cases, start-up taken off"

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from monai.bundle import ConfigParser
-from nibabel.orientations import aff2axcodes
 from sklearn.model_selection import GroupKFold
 
 from dam_components.commands.bundle_jobs import bundle_folder
@@ -27,6 +26,7 @@ from dam_components.confidence.trained_bundle import (
     study_cases,
 )
 from dam_components.data import HARD_KINDS, HardCased
+from dam_components.data.hard_cases import kinds_in_turn
 from dam_components.metrics import DiceCalibration, min_cases
 from dam_components.metrics.dice_interval import CLEAN
 from dam_components.metrics.training_range import ImageNumbers, StructureNumbers, TrainingRange, count_pieces
@@ -98,7 +98,7 @@ def calibrate(
 
     cases: list[CaseEvidence] = []
     for number, item in enumerate(study_cases(dataset, limit, "calibrate")):
-        turns = ((kind, steps[(number + place) % len(steps)]) for place, kind in enumerate(HARD_KINDS))
+        turns = kinds_in_turn(HARD_KINDS, steps, number)
         spoilers = [HardCased(("image", "label"), kind, step, seed) for kind, step in turns]
         copies = [(CLEAN, item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
         cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
@@ -142,9 +142,7 @@ def training_range(parser: ConfigParser) -> TrainingRange | None:
     for item in study_cases(dataset, None, "ranges of the training cases") if len(dataset) else ():
         image, label = item["image"], plain(item["label"])[0]
         affine = np.asarray(getattr(image, "meta", {}).get("original_affine", np.eye(4)))
-        spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)[: label.ndim].round(6)
-        axes = "".join(aff2axcodes(affine)) if label.ndim == 3 else ""
-        images.append(ImageNumbers.of(plain(image).cpu().numpy(), spacing_mm.tolist(), axes))
+        images.append(ImageNumbers.placed(plain(image).cpu().numpy(), affine))
         voxel_ml = math.prod(image_spacing(image, label.ndim)) / 1000
         values = np.asarray(label.cpu()).round().astype(int)
         masks = {str(index): values == index for index in np.unique(values) if index > 0}

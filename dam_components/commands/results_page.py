@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from dam_components.atomic_files import write_whole
 from dam_components.figures import draw_training
+from dam_components.metrics.case_table import whole_structures
 from dam_components.planning.model_folder import add_results
 
 __all__ = ["write_results"]
@@ -56,7 +57,7 @@ def write_results(model: Path, work: Path, failed: Mapping[str, str]) -> Path:
 
 def test_tables(rows: pd.DataFrame, summary: Path) -> Iterator[str]:
     """Means over the test cases by class, and each case's Dice beside the predicted one."""
-    whole = rows[rows["region"] == "whole"] if "region" in rows else rows
+    whole = whole_structures(rows)
     numbers = [name for name in whole.columns if pd.api.types.is_numeric_dtype(whole[name])]
     count = whole["case"].nunique()
     yield f"<h2>{count} test cases</h2><p>Means; no S that segmented a case has learned from it.</p>"

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
-from dam_components.data import decathlon_split
+from dam_components.data import HARD_KINDS, decathlon_split
 from dam_components.handlers import newest_checkpoint
 from dam_components.planning.config_text import config_text
 
@@ -160,7 +160,7 @@ def _closing_stages(job: TrainingJob, amount: Amount) -> Iterator[Stage]:
             "what predicted Dice is worth, on the validation cases",
             ("-m", "dam_components", "calibrate", "--bundle", str(job.model), "--seed", str(job.seed)),
             (job.model / "models" / "calibration.json",),
-            work=13 * 5 * amount.validation,
+            work=5 * (1 + len(HARD_KINDS)) * amount.validation,
             optional=True,
         )
     if not amount.test:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from monai.transforms import Compose, MapTransform, NormalizeIntensityd, ScaleIn
 
 from dam_components.data.hard_faults import FAULTS
 
-__all__ = ["HARD_KINDS", "HardCased"]
+__all__ = ["HARD_KINDS", "HardCased", "kinds_in_turn"]
 
 HARD_KINDS: dict[str, str] = {
     "noise": "white Gaussian noise, as strong as the image's own contrast",
@@ -33,6 +33,22 @@ HARD_KINDS: dict[str, str] = {
     "zoom": "image and label larger or smaller by a quarter to a half: a wrong spacing in the header",
     "distortion": "image and label stretched here and squeezed there",
 }
+
+
+def kinds_in_turn(kinds: Iterable[str], severities: Sequence[float], number: int) -> Iterator[tuple[str, float]]:
+    """Each kind with a severity; the kinds of a case take them in turn, those of the next case shifted by one.
+
+    Args:
+        kinds: of :data:`HARD_KINDS`.
+        severities: one or more.
+        number: of the case, from 0.
+
+    Example:
+        >>> [*kinds_in_turn(["noise", "blur", "turn"], (0.5, 1.0), number=1)]
+        [('noise', 1.0), ('blur', 0.5), ('turn', 1.0)]
+    """
+    for turn, kind in enumerate(kinds, start=number):
+        yield kind, severities[turn % len(severities)]
 
 
 class HardCased(MapTransform):

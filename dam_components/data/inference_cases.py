@@ -108,14 +108,19 @@ def _images_of(folder: Path) -> list[Path]:
     names = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     files = [file for file in names if file.is_file() and file.name.lower().endswith(SUFFIXES)]
     marked = {file: found["base"] for file in files if (found := LABEL.match(case_stem(file)))}
-    others = [case_stem(file) for file in files if file not in marked]
-    labels = [file for file, base in marked.items() if any(re.match(rf"{re.escape(base)}([-_.]|$)", o) for o in others)]
+    others = {start for file in files if file not in marked for start in _starts(case_stem(file))}
+    labels = [file for file, base in marked.items() if base in others]
     if labels:
         _tell_left_out("labels beside their images", folder, labels)
     known = (*SUFFIXES, *COMPANIONS)
     if strange := [file for file in names if file.is_file() and not file.name.lower().endswith(known)]:
         _tell_left_out("files that are no images", folder, strange)
     return [file for file in files if file not in labels]
+
+
+def _starts(stem: str) -> list[str]:
+    """The stem, and what of it stands before each ``-``, ``_`` and ``.``."""
+    return [stem, *(stem[: found.start()] for found in re.finditer(r"[-_.]", stem))]
 
 
 def _has_images(folder: Path) -> bool:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,14 @@ from scipy.spatial import KDTree
 from dam_components.atomic_files import whole_file
 from dam_components.metrics.regions import axial_thirds
 from dam_components.metrics.volume import check_spacing, relative_volume_difference_percent, volume_ml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def whole_structures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of whole structures in a table of cases, without those of their regions, of which it may have none."""
+    return rows[rows["region"] == "whole"] if "region" in rows else rows
 
 
 def case_metrics(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 from scipy import ndimage
 
 __all__ = ["ImageNumbers", "StructureNumbers", "TrainingRange", "count_pieces"]
@@ -44,6 +45,19 @@ class ImageNumbers:
             8
         """
         return cls(tuple(map(_statistics, image)), tuple(map(float, spacing_mm)), orientation)
+
+    @classmethod
+    def placed(cls, image: np.ndarray, affine: np.ndarray) -> ImageNumbers:
+        """Of a preprocessed image, ``(C, ...)``, and the affine of its file, ``(4, 4)``.
+
+        Example:
+            >>> numbers = ImageNumbers.placed(np.zeros((1, 4, 4, 4)), np.diag([-2.0, 1, 1, 1]))
+            >>> numbers.spacing_mm, numbers.orientation
+            ((2.0, 1.0, 1.0), 'LAS')
+        """
+        axes = image.ndim - 1
+        spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)[:axes].round(6)
+        return cls.of(image, spacing_mm.tolist(), "".join(aff2axcodes(affine)) if axes == 3 else "")
 
 
 @dataclass(frozen=True)

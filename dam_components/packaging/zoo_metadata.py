@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from dam_components.metrics.case_table import whole_structures
+
 __all__ = ["table_of_tests", "zoo_metadata"]
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -63,5 +65,4 @@ def table_of_tests(bundle: Path) -> pd.DataFrame | None:
     file = bundle / "docs" / "metrics.csv"
     if not file.is_file():
         return None
-    rows = pd.read_csv(file)
-    return rows[rows["region"] == "whole"] if "region" in rows else rows
+    return whole_structures(pd.read_csv(file))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from dam_components.metrics.case_table import whole_structures
+
 __all__ = ["model_readme"]
 
 
@@ -119,7 +121,7 @@ def _origin(training: Mapping[str, Any]) -> str:
 def _results(file: Path) -> str:
     """Means over the test cases, of every class."""
     rows = pd.read_csv(file)
-    whole = rows[rows["region"] == "whole"] if "region" in rows else rows
+    whole = whole_structures(rows)
     means = whole.groupby("label", sort=False)[["dice", "asd_mm", "hd95_mm"]].mean()
     lines = [f"| {label} | " + " | ".join(f"{value:.4f}" for value in row) + " |" for label, row in means.iterrows()]
     table = "\n".join(lines)

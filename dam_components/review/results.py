@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dam_components.data.case_reports import find_reports, read_reports
+from dam_components.metrics.case_table import whole_structures
 
 __all__ = ["Results"]
 
@@ -72,7 +73,7 @@ class Results:
         if table is None or not table.is_file():
             return {}
         rows = pd.read_csv(table, dtype={"case": str})
-        whole = rows[rows["region"] == "whole"] if "region" in rows else rows
+        whole = whole_structures(rows)
         means = whole.groupby("case")["dice"].mean().dropna()
         return {str(case): float(dice) for case, dice in means.items()}
 

@@ -12,7 +12,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from nibabel.orientations import aff2axcodes
 
 from dam_components import __version__
 from dam_components.data.case_reports import case_confidence
@@ -85,7 +84,6 @@ def case_quality(
         )
     raw = predicted_dice(probabilities[None], confidence[None].clamp(0, 1))[0].cpu().numpy()
     predicted = class_map(probabilities)[0]
-    counts = [int(torch.count_nonzero(predicted == index)) for index in range(classes)]
     calibration = DiceCalibration.identity(classes - 1) if calibration is None else calibration
     calibrated = calibration.level is not None
     dice, low, high = calibration(raw)
@@ -94,9 +92,10 @@ def case_quality(
     reasons = known.image_reasons(image) if known and image and "image" in review_for else []
     for index, name in sorted(label_names.items()):
         mask = predicted == index
-        volume_ml = counts[index] * math.prod(spacing_mm) / 1000
+        count = int(torch.count_nonzero(mask))
+        volume_ml = count * math.prod(spacing_mm) / 1000
         row = rows[name] = {"volume_ml": volume_ml, **dict.fromkeys(NUMBERS)}
-        if counts[index]:
+        if count:
             row["mean_confidence"] = mean_within(confidence[0], structure_zone(mask, spacing_mm, band_mm))
             row["predicted_dice"] = float(dice[index - 1])
             if calibrated:
@@ -236,8 +235,7 @@ class CaseReportd(MapTransform):
         spacing_mm = [round(float(step), 6) for step in probabilities.pixdim][: probabilities.ndim - 1]
         numbers = None
         if image is not None and self.calibration is not None and self.calibration.training is not None:
-            axes = "".join(aff2axcodes(probabilities.affine.cpu().numpy())) if len(spacing_mm) == 3 else ""
-            numbers = ImageNumbers.of(plain(image).cpu().numpy(), spacing_mm, axes)
+            numbers = ImageNumbers.placed(plain(image).cpu().numpy(), probabilities.affine.cpu().numpy())
         quality = case_quality(
             probabilities.as_tensor(),
             plain(confidence),

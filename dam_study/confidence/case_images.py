@@ -25,7 +25,7 @@ from dam_components.confidence.trained_bundle import (
     read_bundle,
     study_cases,
 )
-from dam_components.data.hard_cases import HARD_KINDS, HardCased
+from dam_components.data.hard_cases import HARD_KINDS, HardCased, kinds_in_turn
 from dam_components.metrics import DiceCalibration
 from dam_components.metrics.dice_interval import CLEAN
 from dam_components.metrics.training_range import ImageNumbers
@@ -99,8 +99,7 @@ class CaseImages:
         found: list[dict[str, Any]] = []
         for number, item in enumerate(study_cases(dataset, self.limit, f"images of section {section}")):
             found += self._judge(item, item, CLEAN, 0.0)
-            for turn, kind in enumerate(HARD_KINDS, start=number):
-                severity = severities[turn % len(severities)]
+            for kind, severity in kinds_in_turn(HARD_KINDS, severities, number):
                 spoilt = HardCased(("image", "label"), kind, severity, self.seed)(item)
                 found += self._judge(spoilt, item, kind, severity)
         return pd.DataFrame(found).assign(section=section)
