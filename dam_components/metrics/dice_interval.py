@@ -14,7 +14,7 @@ CLEAN = "clean"  # the kind of image that is as in training
 FOLDS = 5
 KNOTS = 25
 NEAREST = 1 / 8  # of the pairs
-WORST = 0.2  # a kind may hold this much less than the level
+WORST = 0.2  # of a kind, this much more may lie beyond an end than the level leaves out
 ZERO = 0.1  # a lower end below this is 0
 LEAST = 0.02  # half width, before it is stretched
 
@@ -55,11 +55,12 @@ def fit_interval(
     r"""The interval that holds ``level`` on average over kinds of image that took no part in it.
 
     At each raw Dice, the 5 % and 95 % quantiles and the median of the true Dice of the nearest eighth of the pairs;
-    each rises with the raw Dice. The ends are then stretched away from the median by one factor. It is the smallest
-    with which pairs of a kind lie inside the interval that other kinds and other cases make, in ``level`` of the pairs
-    on average over the kinds, and in no kind less often than ``level - 0.2``. This is conformalised quantile
-    regression (Romano, Patterson and Candes 2019) with whole kinds left out. A new kind is no draw from these, so
-    nothing is guaranteed; ``docs/results/hippocampus_case_number`` has what was measured.
+    each rises with the raw Dice. Each end is then stretched away from the median by a factor of its own. It is the
+    smallest, but at least 1, with which at most ``1 - level + 0.2`` of the pairs of any kind lie beyond that end of the
+    interval that other kinds and other cases make. If less than ``level`` of the pairs then lie inside on average over
+    the kinds, both ends are stretched further. This is conformalised quantile regression with an end at a time (Romano,
+    Patterson and Candes 2019) and whole kinds left out. A new kind is no draw from these, so nothing is guaranteed;
+    ``docs/results/hippocampus_case_number`` has what was measured.
 
     Args:
         raw: raw Dice, (N,).
@@ -69,7 +70,7 @@ def fit_interval(
         weights: of the pairs, (N,).
         level: coverage.
     """
-    scores = np.empty_like(raw)
+    below, above = np.empty_like(raw), np.empty_like(raw)  # how far beyond the median, in widths of that side
     folds = np.empty(len(raw), dtype=int)
     for number, (_, test) in enumerate(GroupKFold(min(FOLDS, len(np.unique(owners)))).split(raw, groups=owners)):
         folds[test] = number
@@ -80,23 +81,28 @@ def fit_interval(
             if test.any():
                 knots, curves = _curves(raw[learn], true[learn], weights[learn])
                 low, middle, high = (np.interp(raw[test], knots, curve) for curve in curves)
-                scores[test] = np.maximum(
-                    (middle - true[test]) / (middle - low), (true[test] - middle) / (high - middle)
-                )
-    stretch = _stretch(scores, kinds, level)
+                below[test] = (middle - true[test]) / (middle - low)
+                above[test] = (true[test] - middle) / (high - middle)
+    down, up = _stretches(below, above, kinds, level)
     knots, (low, middle, high) = _curves(raw, true, weights)
-    low, high = middle - stretch * (middle - low), middle + stretch * (high - middle)
+    low, high = middle - down * (middle - low), middle + up * (high - middle)
     return IntervalEnds(knots.tolist(), *(end.clip(0, 1).round(6).tolist() for end in (low, high)))
 
 
-def _stretch(scores: np.ndarray, kinds: np.ndarray, level: float) -> float:
+def _stretches(below: np.ndarray, above: np.ndarray, kinds: np.ndarray, level: float) -> tuple[float, float]:
+    """The factors of the lower and of the upper end."""
     names, kind = np.unique(kinds, return_inverse=True)
-    share = 1 / np.bincount(kind)[kind] / len(names)
+    share = max(level - WORST, 0)
+    down, up = (
+        max(1.0, *(float(np.quantile(side[kind == k], share, method="higher")) for k in range(len(names))))
+        for side in (below, above)
+    )
+    scores = np.maximum(below / down, above / up)
+    weight = 1 / np.bincount(kind)[kind] / len(names)
     order = np.argsort(scores)
-    held = np.cumsum(share[order])
-    average = scores[order][min(int(np.searchsorted(held, level - 1e-9)), len(scores) - 1)]
-    worst = max(np.quantile(scores[kind == k], max(level - WORST, 0), method="higher") for k in range(len(names)))
-    return float(max(average, worst))
+    held = np.cumsum(weight[order])
+    further = max(1.0, float(scores[order][min(int(np.searchsorted(held, level - 1e-9)), len(scores) - 1)]))
+    return down * further, up * further
 
 
 def _curves(raw: np.ndarray, true: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
