@@ -10,7 +10,7 @@ from typing import Any
 import fire
 import torch
 
-from benchmarks import inference, losses, pipeline, scaling, step, time_to_dice
+from benchmarks import inference, losses, networks, pipeline, precision, scaling, step, time_to_dice, whole_inference
 
 __all__ = ["main"]
 
@@ -50,6 +50,7 @@ def main(
     jobs: dict[str, Callable[[], None]] = {
         "losses": lambda: losses.main(rounds=rounds, **common),
         "step": lambda: step.main(rounds=rounds, **common),
+        "networks": lambda: networks.main(rounds=max(3, rounds // 2), **common),
         "inference": lambda: inference.main(rounds=max(3, rounds // 5), volume=volume, amp=on_gpu, **common),
         "pipeline": lambda: pipeline.main(dataset_dir=dataset_dir, **common),
         "scaling": lambda: scaling.main(rounds=max(3, rounds // 6), **common),
@@ -57,6 +58,9 @@ def main(
     }
     if budget == 0:
         jobs.pop("time_to_dice")
+    if not on_gpu:  # these are questions of the CPU: its bfloat16, and the memory of the process
+        jobs["precision"] = lambda: precision.main(folder, common["threads"], rounds=max(3, rounds // 5))
+        jobs["whole_inference"] = lambda: whole_inference.main(**common)
     failed = []
     for name, job in jobs.items():
         try:

@@ -143,14 +143,15 @@ def test_one_call_runs_all_and_names_what_failed(monkeypatch, tmp_path, capsys):
     calls = {}
 
     def stand_in(name):
-        def main(**options):
+        def main(*positional, **options):
             calls[name] = options
             if name == "losses":
                 raise RuntimeError("no memory")
 
         return main
 
-    names = ("losses", "step", "inference", "pipeline", "scaling", "time_to_dice")
+    names = ("losses", "step", "networks", "inference", "pipeline", "scaling", "time_to_dice")
+    names += ("precision", "whole_inference")  # of a CPU alone
     for name in names:
         monkeypatch.setattr(getattr(run_all, name), "main", stand_in(name))
     with pytest.raises(SystemExit, match="failed: losses"):
@@ -165,4 +166,4 @@ def test_one_call_runs_all_and_names_what_failed(monkeypatch, tmp_path, capsys):
     assert calls["inference"]["volume"] == (256, 256, 160)
     assert calls["inference"]["amp"]
     assert calls["step"]["output_dir"] == str(tmp_path / "cuda")
-    assert "time_to_dice" not in calls
+    assert tuple(calls) == ("step", "networks", "inference", "pipeline", "scaling")
