@@ -5,6 +5,7 @@ import pytest
 
 from dam_components.metrics import DiceCalibration
 from dam_components.metrics.dice_interval import IntervalEnds
+from dam_components.metrics.dice_interval import _stretches as stretches
 
 KINDS = [f"kind {number}" for number in range(12)]
 
@@ -37,6 +38,16 @@ def test_it_holds_on_kinds_left_out_where_one_that_takes_all_for_one_kind_does_n
     assert np.mean(apart) >= 0.85
     assert min(together) < 0.7 < 0.8 <= min(apart)
     assert np.mean(widths) < 0.6
+
+
+def test_an_end_is_stretched_by_what_its_own_side_needs_and_never_shrunk():
+    kinds = np.repeat(["a", "b"], 10)
+    inside, far_below = np.full(20, 0.5), np.r_[np.full(4, 2.0), np.full(16, 0.5)]
+    assert stretches(inside, inside, kinds, 0.9) == (1, 1)
+    assert stretches(far_below, inside, kinds, 0.9) == (2, 1)  # four of ten of kind a, at most three may
+    assert stretches(inside, far_below, kinds, 0.9) == (1, 2)
+    # two of ten of each kind are beyond: allowed in a kind, but 80 % on average over the kinds are too few
+    assert stretches(np.tile(np.r_[1.5, 1.5, np.full(8, 0.5)], 2), inside, kinds, 0.9) == (1.5, 1.5)
 
 
 def test_the_ends_hold_the_calibrated_dice_and_a_lower_end_near_zero_is_zero():
