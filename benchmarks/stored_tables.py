@@ -33,6 +33,21 @@ def band_table(table: pd.DataFrame, region: str = "band") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def costs(folder: Path) -> str:
+    """Processor time of nnU-Net and of D on a held-out case, from the two files of seconds."""
+    nnunet, of_d = (
+        json.loads((folder / name).read_text(encoding="utf-8")) for name in ("nnunet_seconds.json", "seconds.json")
+    )
+    every = sum(nnunet.values())
+    one = every / len(nnunet)
+    return (
+        f"Processor time of a held-out case, one thread: nnU-Net {one:.3f} s a fold (preprocessing, mirrored passes in "
+        f"float32, export), {every:.3f} s for the mean of {len(nnunet)} folds; D {of_d['D']:.3f} s, "
+        f"{of_d['D'] / one:.1%} of one fold's time and {of_d['D'] / every:.1%} of the mean's. `nnunet_seconds.json`, "
+        "`seconds.json`."
+    )
+
+
 def page(folder: str) -> None:
     """Writes README.md: a section for each model, from its ``confidence.csv``, then the held-out cases.
 
@@ -53,6 +68,9 @@ def page(folder: str) -> None:
         dice = pd.read_csv(root / name / "agreement.csv")
         means = dice[dice["class"] == "mean"][["score", "n", "true_dice", "predicted_dice", "mean_absolute_error"]]
         parts += ["Predicted mean Dice of a case:", markdown_table(means)]
+        notes_on = root / name / "calibration_by_region.md"
+        if notes_on.is_file():
+            parts.append(notes_on.read_text(encoding="utf-8").strip().replace("# ", "### ", 1))
         held = root / name / "held_out.csv"
         if held.is_file():
             parts += [f"### {notes['held_out']}"]
@@ -63,8 +81,7 @@ def page(folder: str) -> None:
                 ["S", "score", "n", "true_dice", "predicted_dice", "mean_absolute_error"]
             ]
             parts += ["Predicted mean Dice of a held-out case:", markdown_table(means)]
-            if (root / name / "costs.md").is_file():
-                parts.append((root / name / "costs.md").read_text(encoding="utf-8").strip())
+            parts.append(costs(root / name))
     write_whole(root / "README.md", "\n\n".join(parts) + "\n")
 
 
