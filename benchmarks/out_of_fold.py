@@ -59,6 +59,7 @@ def out_of_fold(
     parts: int = 3,
     section: str = "train",
     held_out: str = "",
+    seed: int = 0,
 ) -> None:
     """Trains the network without each part of the cases, and predicts that part.
 
@@ -70,6 +71,7 @@ def out_of_fold(
         parts: how many.
         section: of fold 0 of the bundle's folds: train, or all.
         held_out: a section that every network predicts too, into ``held_out/fold_0`` and so on.
+        seed: of part 0; part 1 has the next, and so on.
     """
     torch.set_num_threads(1)
     root, target, configs = bundle_folder(), Path(output).absolute(), bundle_folder() / "configs"
@@ -83,7 +85,7 @@ def out_of_fold(
     for part in range(parts):
         weights = target / "models" / f"part{part}" / "model.pt"
         if not weights.is_file():
-            run_bundle(files, bundle_root=root, leave_out=part, epochs=epochs, seed=part, **entries)
+            run_bundle(files, bundle_root=root, leave_out=part, epochs=epochs, seed=seed + part, **entries)
         cases = [case for case in decathlon_split(data, section, parts=parts, **folds) if case["part"] == part]
         dice[f"fold_{part}"] = predict(parser, weights, cases, target / f"fold_{part}")
         if held_out:
