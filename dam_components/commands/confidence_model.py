@@ -124,7 +124,7 @@ def fit(
         "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
         "temperature": ", ".join(f"{value:.4f}" for value in temperatures),
         "D": f"{count + 1} trainings of {iterations} steps, {median_seconds(evidence):.3f} s a case",
-        "processor time": f"{spent_minutes(started):.1f} minutes for all of this",
+        "processor time": f"{spent_minutes(started):.1f} minutes, without the intervals",
     }
     print(write_judgement(target / "docs", evidence, [*names_of.values()], facts, resamples, seed))
     print(
