@@ -1,8 +1,8 @@
 """``python -m tests.mutations``: breaks one thing at a time in a copy of the project, and asks whether a test fails.
 
 Each line of ``MUTATIONS`` is a value of the literal recipe, a term of the trainer or of a loss, or a skip of a network.
-A mutation that no test notices is printed as survived, and the exit status is 1. It takes 11 minutes of processor time on one
-core.
+A mutation that no test notices is printed as survived, and the exit status is 1. It takes 11 minutes of processor time
+on one core.
 """
 
 from __future__ import annotations
