@@ -20,6 +20,7 @@ from monai.utils.enums import CommonKeys
 from torch import nn
 from torch.optim import Optimizer
 
+from dam_components.networks.cpu_layers import use_right_gradients
 from dam_components.plain_tensor import plain
 from dam_components.precision import choose_amp
 
@@ -132,6 +133,10 @@ class ConfidenceTrainer(SupervisedTrainer):
             raise ValueError(f"clip_grad_norm must be None or > 0, got {clip_grad_norm}")
         if lambda_adv > 0 and adversarial_loss is None:
             raise ValueError(f"lambda_adv={lambda_adv} needs an adversarial_loss (Eq. 6), got None")
+        amp = choose_amp(amp, device)
+        if amp and torch.device(device).type == "cpu":
+            use_right_gradients(network)
+            use_right_gradients(confidence_network)
         if compile:
             network, confidence_network = (
                 cast(nn.Module, torch.compile(each, **(compile_kwargs or {}))) for each in (network, confidence_network)
@@ -154,7 +159,6 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.loss_takes_confidence = (
             "confidence" in inspect.signature(getattr(loss_function, "forward", loss_function)).parameters
         )
-        amp = choose_amp(amp, device)
         super().__init__(
             device=device,
             max_epochs=max_epochs,

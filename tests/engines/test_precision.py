@@ -88,3 +88,30 @@ def test_d_too(fast):
 def test_what_is_no_tensor_passes():
     both = AutocastInferer(SimpleInferer(), False)(torch.zeros(1, 1, 2), lambda x: [x, x.half()])
     assert [x.dtype for x in both] == [torch.float32, torch.float16]
+
+
+def test_bfloat16_trains_right_over_a_short_first_axis(build, batches, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
+    short = [{key: value[:, :, :2].contiguous() for key, value in batch.items()} for batch in batches(1, size=16)]
+
+    def gradients(amp):
+        torch.manual_seed(0)
+        S, D = (
+            torch.nn.Sequential(
+                *(torch.nn.Conv3d(a, b, 3, padding=1) for a, b in ((inputs, 16), (16, 16), (16, outputs)))
+            )
+            for inputs, outputs in ((1, 2), (3, 1))
+        )
+        build(
+            train_data_loader=short,
+            network=S,
+            confidence_network=D,
+            optimizer=torch.optim.SGD(S.parameters(), 0.0),
+            confidence_optimizer=torch.optim.SGD(D.parameters(), 0.0),
+            amp=amp,
+            lambda_adv=0,
+        ).run()
+        return [layer.weight.grad for layer in (*S, *D)]
+
+    for half, full in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(half, full, rtol=0, atol=0.1 * full.abs().max().item())
