@@ -1,4 +1,4 @@
-"""Mixed precision where the machine is fast with it."""
+"""Mixed precision where the machine is fast with it, and float32 where it would go wrong."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import warnings
 from functools import cache
 
 import torch
+from torch import nn
 
-__all__ = ["choose_amp", "cpu_has_bfloat16"]
+__all__ = ["choose_amp", "cpu_has_bfloat16", "use_right_gradients"]
 
 ASKED = {"auto": "auto", "true": True, "false": False}
 
@@ -54,6 +55,36 @@ def cpu_has_bfloat16() -> bool:
         return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
     asks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(ask() for ask in asks if ask is not None)
+
+
+def use_right_gradients(network: nn.Module) -> nn.Module:
+    """Lets 3D convolutions work in float32 where their gradient in bfloat16 would be wrong on a CPU.
+
+    That is where the first axis of their input is shorter than their kernel. PyTorch 2.13 then gives a weight gradient
+    that has nothing to do with the right one, and sometimes NaN (a 3x3x3 convolution over 2 voxels, a 5x5x5 one over 2
+    to 4). Other sizes, devices and networks in float32 stay as they were.
+
+    Example:
+        >>> network = use_right_gradients(nn.Conv3d(1, 4, 3, padding=1))
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     network(torch.rand(1, 1, 2, 6, 6)).dtype
+        torch.bfloat16
+    """
+    for layer in network.modules():
+        if type(layer) is nn.Conv3d:
+            layer.__class__ = _RightConv3d
+    return network
+
+
+class _RightConv3d(nn.Conv3d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "cpu" or x.shape[-3] >= self.kernel_size[0] or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
+
+
+_RightConv3d.__name__ = "Conv3d"  # a network prints as before, so that it is the same network to `identify`
 
 
 @cache

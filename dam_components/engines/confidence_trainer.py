@@ -20,9 +20,8 @@ from monai.utils.enums import CommonKeys
 from torch import nn
 from torch.optim import Optimizer
 
-from dam_components.networks.cpu_layers import use_right_gradients
 from dam_components.plain_tensor import plain
-from dam_components.precision import choose_amp
+from dam_components.precision import choose_amp, use_right_gradients
 
 __all__ = ["ConfidenceEvents", "ConfidenceKeys", "ConfidenceTrainer"]
 

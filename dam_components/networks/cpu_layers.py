@@ -1,4 +1,4 @@
-"""Layers that give what PyTorch's give, from the same weights, in the form that a CPU runs fastest, or runs rightly."""
+"""Layers that give what PyTorch's give, from the same weights, in the form in which a CPU runs inference fastest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["channels_last", "use_cpu_layers", "use_right_gradients"]
+__all__ = ["channels_last", "use_cpu_layers"]
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
@@ -65,14 +65,6 @@ class _Conv3d(nn.Conv3d):
         return mix_channels(x, self.weight, self.bias)
 
 
-class _RightConv3d(nn.Conv3d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type != "cpu" or x.shape[-3] >= self.kernel_size[0] or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
-
-
 class _LeakyReLU(nn.LeakyReLU):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.leaky_relu_(x, self.negative_slope)
@@ -87,7 +79,6 @@ FASTER: dict[type[nn.Module], type[nn.Module]] = {
 }
 for _plain, _fast in FASTER.items():
     _fast.__name__ = _plain.__name__  # a network prints as before, so that it is the same network to `identify`
-_RightConv3d.__name__ = "Conv3d"
 
 
 def use_cpu_layers(network: nn.Module) -> nn.Module:
@@ -112,25 +103,6 @@ def use_cpu_layers(network: nn.Module) -> nn.Module:
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)) and not is_pointwise(layer):
             continue
         layer.__class__ = faster
-    return network
-
-
-def use_right_gradients(network: nn.Module) -> nn.Module:
-    """Lets 3D convolutions work in float32 where their gradient in bfloat16 would be wrong on a CPU.
-
-    That is where the first axis of their input is shorter than their kernel. PyTorch 2.13 then gives a weight gradient
-    that has nothing to do with the right one, and sometimes NaN (a 3x3x3 convolution over 2 voxels, a 5x5x5 one over 2
-    to 4). Other sizes, devices and networks in float32 stay as they were.
-
-    Example:
-        >>> network = use_right_gradients(nn.Conv3d(1, 4, 3, padding=1))
-        >>> with torch.autocast("cpu", torch.bfloat16):
-        ...     network(torch.rand(1, 1, 2, 6, 6)).dtype
-        torch.bfloat16
-    """
-    for layer in network.modules():
-        if type(layer) is nn.Conv3d:
-            layer.__class__ = _RightConv3d
     return network
 
 

@@ -1,17 +1,20 @@
 """Mixed precision is on where it is fast: the machine is asked, and the same answer holds everywhere."""
 
 import os
+import pickle
 import subprocess
 import sys
 import warnings
+from copy import deepcopy
 
 import pytest
 import torch
 from monai.inferers import SimpleInferer, SlidingWindowInferer
+from torch import nn
 
 from dam_components import precision
 from dam_components.engines import AutocastInferer
-from dam_components.precision import choose_amp
+from dam_components.precision import choose_amp, use_right_gradients
 from dam_components.transforms import ConfidenceMapd
 
 
@@ -115,3 +118,31 @@ def test_bfloat16_trains_right_over_a_short_first_axis(build, batches, monkeypat
 
     for half, full in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(half, full, rtol=0, atol=0.1 * full.abs().max().item())
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("first_axis", [1, 2, 3, 4, 6])
+def test_gradients_in_bfloat16_are_right_on_short_axes(kernel, first_axis):
+    torch.manual_seed(0)
+    layer = use_right_gradients(nn.Conv3d(16, 16, kernel, padding=kernel // 2))
+    x = torch.randn(2, 16, first_axis, 6, 6)
+    weights = torch.randn(2, 16, first_axis, 6, 6).bfloat16()
+
+    def gradient(enabled):
+        layer.weight.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = layer(x)
+        assert y.dtype == (torch.bfloat16 if enabled else torch.float32)
+        y.backward(weights.to(y.dtype))
+        return layer.weight.grad
+
+    right = gradient(False)
+    torch.testing.assert_close(gradient(True), right, rtol=0, atol=0.02 * right.abs().max().item())
+
+
+def test_layers_with_right_gradients_are_the_same_network():
+    plain = nn.Sequential(nn.Conv3d(1, 4, 3), nn.Conv2d(1, 4, 3))
+    right = use_right_gradients(deepcopy(plain))
+    assert str(right) == str(plain)
+    assert [type(layer) is type(other) for layer, other in zip(right, plain, strict=True)] == [False, True]
+    assert type(pickle.loads(pickle.dumps(right))[0]) is type(right[0])

@@ -1,4 +1,3 @@
-import pickle
 from copy import deepcopy
 
 import pytest
@@ -6,7 +5,7 @@ import torch
 from torch import nn
 
 from dam_components.networks import EnhancedUNet
-from dam_components.networks.cpu_layers import FASTER, channels_last, use_cpu_layers, use_right_gradients
+from dam_components.networks.cpu_layers import FASTER, channels_last, use_cpu_layers
 
 SMALL = {"in_channels": 1, "out_channels": 3, "channels": (8, 16, 16), "strides": (2, 2)}
 
@@ -94,31 +93,3 @@ def test_lean_has_fewer_multiplications_at_full_resolution():
     assert kernels(True).count((3, 3, 3)) == 1
     assert isinstance(network(3, lean=True).skips[-1], nn.Identity)
     assert not isinstance(network(3, lean=True).skips[0], nn.Identity)
-
-
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("first_axis", [1, 2, 3, 4, 6])
-def test_gradients_in_bfloat16_are_right_on_short_axes(kernel, first_axis):
-    torch.manual_seed(0)
-    layer = use_right_gradients(nn.Conv3d(16, 16, kernel, padding=kernel // 2))
-    x = torch.randn(2, 16, first_axis, 6, 6)
-    weights = torch.randn(2, 16, first_axis, 6, 6).bfloat16()
-
-    def gradient(enabled):
-        layer.weight.grad = None
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            y = layer(x)
-        assert y.dtype == (torch.bfloat16 if enabled else torch.float32)
-        y.backward(weights.to(y.dtype))
-        return layer.weight.grad
-
-    right = gradient(False)
-    torch.testing.assert_close(gradient(True), right, rtol=0, atol=0.02 * right.abs().max().item())
-
-
-def test_layers_with_right_gradients_are_the_same_network():
-    plain = nn.Sequential(nn.Conv3d(1, 4, 3), nn.Conv2d(1, 4, 3))
-    right = use_right_gradients(deepcopy(plain))
-    assert str(right) == str(plain)
-    assert [type(layer) is type(other) for layer, other in zip(right, plain, strict=True)] == [False, True]
-    assert type(pickle.loads(pickle.dumps(right))[0]) is type(right[0])
