@@ -16,7 +16,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "bundle" / "configs" / "experiments"
 SYSTEMS = sorted(file.stem for file in EXPERIMENTS.glob("*.json"))
 ASKED = {
     *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial", "organ", "voxel"),
-    *("proposed", "proposed_correctness", "full", "default", "default_flips", "paper", "malf", "ssae"),
+    *("proposed", "proposed_correctness", "full", "lean", "default", "default_flips", "paper", "malf", "ssae"),
     *("no_residual", "no_dilation", "no_transformation", "no_channel_attention", "no_deep_supervision"),
 }
 TINY = {
@@ -31,7 +31,7 @@ TINY = {
 }
 TRAINED = [name for name in SYSTEMS if name not in ("malf", "ssae")]  # those two: tests/baselines
 S_ALONE = {
-    *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid"),
+    *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "lean"),
     *(name for name in SYSTEMS if name.startswith("no_")),
 }
 
@@ -140,9 +140,10 @@ def test_focal_weighs_the_scales_as_the_hybrid_loss_does(plan):
         ("no_transformation", "transformation", False),
         ("no_channel_attention", "channel_attention", False),
         ("no_deep_supervision", "deep_supervision", False),
+        ("lean", "lean", True),
     ],
 )
-def test_an_ablation_removes_one_technique(system, option, value, plan):
+def test_an_ablation_changes_one_option(system, option, value, plan):
     without, whole = (plan(name).settings["entries"] for name in (system, "enunet_hybrid"))
     assert without["network_def"] == {**whole["network_def"], option: value}
     assert {k: v for k, v in without.items() if k != "network_def"} == {
