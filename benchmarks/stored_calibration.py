@@ -44,8 +44,7 @@ def affine(confidence: np.ndarray, right: np.ndarray) -> Calibrate:
 
 def monotone(confidence: np.ndarray, right: np.ndarray) -> Calibrate:
     """Any rising function."""
-    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, right)
-    return lambda values: fitted.predict(values)
+    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, right).predict
 
 
 def finite_logit(confidence: np.ndarray) -> np.ndarray:
@@ -59,7 +58,7 @@ FORMS = {"affine": affine, "monotone": monotone}
 def read_voxels(model: Path) -> list[tuple[int, Voxels]]:
     """Part and voxels of every case, judged by the D that did not learn from its part."""
     parser, file, found = read_training(model), model / "data" / "stored_cases.json", []
-    read, softmax = case_reader(parser), torch.nn.Softmax(1)
+    read = case_reader(parser)
     for part in sorted({case["part"] for case in stored_training_cases(file)}):
         confidence = confidence_of(parser, model / "output" / f"part{part}" / "model_confidence.pt")
         for listed in tqdm(stored_training_cases(file, only=part), desc=f"part {part}", unit="case"):
@@ -68,7 +67,7 @@ def read_voxels(model: Path) -> list[tuple[int, Voxels]]:
             label, predicted = item["label"].as_tensor()[0].long().numpy(), case.predicted[0, 0].numpy()
             with torch.no_grad():
                 judged = confidence(case.probabilities, case.image)[0, 0].numpy()
-            trusted = softmax(case.logits).amax(1)[0].numpy()
+            trusted = case.probabilities.amax(1)[0].numpy()
             values = np.stack([judged, trusted, label == predicted]).astype(np.float32)
             spacing = image_spacing(item["image"], label.ndim)
             inside = [error_band(truth, predicted, spacing) for truth in (label, predicted)]

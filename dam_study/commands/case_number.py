@@ -49,8 +49,8 @@ def case_number(
     """Compares D's predicted Dice of a case with its rivals', each calibrated alike, and measures intervals and flags.
 
     Rivals: softmax, temperature, untrained (D before any training), the Dice between S on the plain and on the flipped
-    image, and that between the S of an ensemble where other weights are given. The validation cases are spoilt with
-    each severity, the test cases with one of them in turn. Writes images.csv and case_number.md into the output folder.
+    image, and that between the S of an ensemble where other weights are given. Validation and test cases are spoilt in
+    every way, with the severities in turn. Writes images.csv and case_number.md into the output folder.
 
     Args:
         bundle: the bundle's folder; by default the project's, beside the package.
