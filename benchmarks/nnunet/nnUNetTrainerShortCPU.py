@@ -32,11 +32,16 @@ class nnUNetTrainerShortCPU(nnUNetTrainer):
     def plot_network_architecture(self):
         """A drawing only: nothing here reads it."""
 
+    def perform_actual_validation(self, save_probabilities=False):
+        """Segments the validation cases, unless ``DAM_VALIDATE`` is 0."""
+        if os.environ.get("DAM_VALIDATE", "1") == "1":
+            super().perform_actual_validation(save_probabilities)
+
     def initialize(self):
         super().initialize()
         torch.set_num_threads(1)
         self.network.to(memory_format=torch.channels_last_3d)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and os.environ.get("DAM_AMP", "1") == "1":
             forward = self.network.forward
 
             def in_bfloat16(x):
@@ -45,3 +50,17 @@ class nnUNetTrainerShortCPU(nnUNetTrainer):
                 return [o.float() for o in out] if isinstance(out, (list, tuple)) else out.float()
 
             self.network.forward = in_bfloat16
+
+
+class nnUNetTrainerPlainCPU(nnUNetTrainerShortCPU):
+    """The same with nnU-Net's own optimizer and mirroring."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=None):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.initial_lr = 1e-2
+
+    def configure_optimizers(self):
+        return nnUNetTrainer.configure_optimizers(self)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):
+        return nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size(self)

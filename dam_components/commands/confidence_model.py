@@ -18,7 +18,7 @@ from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.commands.calibration import cross_calibrate, fit_cases
 from dam_components.commands.planning import name_by_user, named_fingerprint
 from dam_components.confidence.case_evidence import CaseEvidence, calibrate_case
-from dam_components.confidence.cross_judgement import judge_parts
+from dam_components.confidence.cross_judgement import judge_parts, rising_curve_of, sample_cases
 from dam_components.confidence.judgement_report import write_judgement
 from dam_components.confidence.probability_check import check_stored
 from dam_components.data.dataset_layouts import SourceDataset
@@ -26,7 +26,7 @@ from dam_components.data.finding import at_level
 from dam_components.data.probability_cases import FoldFile, find_probabilities, nnunet_folder
 from dam_components.data.stored_probabilities import check_order
 from dam_components.metrics import DiceCalibration
-from dam_components.networks import file_digests
+from dam_components.networks import file_digests, put_curve
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
@@ -110,16 +110,20 @@ def fit(
     count = max(of_case.values()) + 1
     weights = train_parts(target, count, iterations, seed)
     parser = read_training(target)
-    evidence, temperatures = judge_parts(parser, file, weights, seed)
-    calibration = calibrate_evidence(evidence, level)
     final = target / "models" / "model_confidence.pt"
+    voxels = sample_cases(parser, file, weights, seed)
+    for part, path in enumerate(weights):
+        put_curve(path, rising_curve_of(voxels, without=part))
+    put_curve(final, rising_curve_of(voxels))
+    evidence, temperatures = judge_parts(parser, file, weights, voxels)
+    calibration = calibrate_evidence(evidence, level)
     names_of = {str(index): name for index, name in (dataset.label_names or {}).items()}
     calibration = replace(calibration, networks=tuple(file_digests(final)), label_names=names_of)
     calibration.save(final.with_name("calibration.json"))
     facts = {
         "command": fit_line(locals()),
         "data": f"{dataset.name}, {len(evidence)} cases, probabilities {describe(stored, str(probabilities))}",
-        "cross-validation": f"{count} parts; D, temperature and calibration are fitted without the case's part",
+        "cross-validation": f"{count} parts; D, temperature, curves and calibration are fitted without the case's part",
         "band": "3 mm on each side of a surface of label or prediction",
         "intervals": f"95 %, {resamples} bootstrap resamples of the cases, seed {seed}",
         "temperature": ", ".join(f"{value:.4f}" for value in temperatures),

@@ -13,13 +13,14 @@ from dam_components.metrics import entropy_doubt, softmax_doubt, temperature_dou
 from dam_components.precision import choose_amp
 from dam_components.predicted_class import predict_class
 
-__all__ = ["SCORES", "Confidence", "Doubt", "Segmentation", "Segmenter", "make_scores"]
+__all__ = ["SCORES", "Confidence", "Doubt", "Rising", "Segmentation", "Segmenter", "make_scores"]
 
 SCORES: dict[str, str] = {
     "D": "1 - M, the confidence map",
     "softmax": "1 - largest probability",
     "entropy": "entropy over its largest value",
     "temperature": "1 - largest probability at a temperature fitted on the validation cases",
+    "isotonic": "1 - largest probability behind a rising curve, fitted as D's is",
     "untrained": "1 - M of a D with its weights as they are drawn",
 }
 
@@ -72,12 +73,19 @@ class Segmentation:
 Confidence = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """P̂ and X to M, ``ConfidenceMapd.confidence`` for instance."""
 
+Rising = Callable[[torch.Tensor], torch.Tensor]
+"""A confidence to a calibrated one, voxel by voxel."""
+
 Doubt = Callable[[Segmentation], torch.Tensor]
 """A score: doubt in [0, 1] of each voxel that S predicted, ``(1, 1, ...)``, high where an error is feared."""
 
 
 def make_scores(
-    names: Sequence[str], confidence: Confidence, temperature: float = 1.0, untrained: Confidence | None = None
+    names: Sequence[str],
+    confidence: Confidence,
+    temperature: float = 1.0,
+    untrained: Confidence | None = None,
+    rising: Rising | None = None,
 ) -> dict[str, Doubt]:
     """The scores by name.
 
@@ -86,9 +94,10 @@ def make_scores(
         confidence: of D.
         temperature: of :func:`~dam_components.metrics.fit_temperature`.
         untrained: of a D that has learnt nothing; what D's training adds is judged by it.
+        rising: of the softmax, for ``isotonic``.
 
     Raises:
-        ValueError: an unknown name, or no D for ``untrained``.
+        ValueError: an unknown name, no D for ``untrained``, or no curve for ``isotonic``.
     """
     if unknown := [name for name in names if name not in SCORES]:
         raise ValueError(f"scores must be of {', '.join(SCORES)}, got {unknown[0]!r}")
@@ -102,4 +111,8 @@ def make_scores(
         scores["untrained"] = lambda case: 1 - untrained(case.probabilities, case.image)
     elif "untrained" in names:
         raise ValueError("the score untrained needs a D that has learnt nothing, got None")
+    if rising is not None:
+        scores["isotonic"] = lambda case: 1 - rising(1 - softmax_doubt(case.probabilities))
+    elif "isotonic" in names:
+        raise ValueError("the score isotonic needs a rising curve, got None")
     return {name: scores[name] for name in names}

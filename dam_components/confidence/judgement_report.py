@@ -92,17 +92,18 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
     band = table[table["region"] == "band"].set_index("score")
     better, lines = True, []
     rows: dict[str, Any] = {str(name): row for name, row in band.iterrows()}
-    for rival in ("softmax", "entropy", "temperature"):
+    for rival in ("softmax", "entropy", "temperature"):  # isotonic orders voxels as softmax does
         found = {measure: _compare(rows[rival], measure) for measure in ("auroc", "aupr")}
         better &= all(word == "better" for word in found.values())
         texts = [f"{m.upper()} {_difference(rows[rival], m)}, {word}" for m, word in found.items()]
         lines.append(f"- Finding wrong voxels near the structures, D against {rival}: {'; '.join(texts)}.")
-    of_d, softmax, temperature = (float(rows[name]["ece"]) for name in ("D", "softmax", "temperature"))
     word = _compare(rows["temperature"], "ece")
-    lines.append(
-        f"- Calibration error near the structures: D {of_d:.4f}, softmax {softmax:.4f}, softmax at a fitted "
-        f"temperature {temperature:.4f}. D is {word} than the latter."
-    )
+    for region, where in (("band", "near the structures"), ("volume", "over the whole volume")):
+        found = table[table["region"] == region].set_index("score")["ece"]
+        lines.append(
+            f"- Calibration error {where}: D {found['D']:.4f}, softmax {found['softmax']:.4f}, at a fitted temperature "
+            f"{found['temperature']:.4f}, behind a rising curve {found['isotonic']:.4f}."
+        )
     useful = dice[2] < 0
     known = "better than" if useful else "no better than"
     lines.append(
@@ -113,12 +114,12 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
         head = "**D helps.** It finds this model's errors better than the model's own probabilities do."
     elif word == "better":
         head = (
-            "**D helps in part.** Its map is better calibrated, but it does not rank errors better than all of the "
-            "model's own scores."
+            "**D helps in part.** Its map is better calibrated than the softmax at a fitted temperature, but it does not "
+            "rank errors better than all of the model's own scores."
         )
     else:
         head = (
-            "**D does not help here.** Use the softmax at the fitted temperature; D needs more cases, or finds no more."
+            "**D does not help here.** Use the softmax at a fitted temperature. D needs more cases, or finds no more."
         )
     return head + "\n\n" + "\n".join(lines)
 

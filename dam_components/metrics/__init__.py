@@ -25,6 +25,7 @@ from dam_components.metrics.doubt import (
 )
 from dam_components.metrics.least_confident import least_confident_first
 from dam_components.metrics.regions import REGIONS, apex_is_first, axial_axis, axial_thirds
+from dam_components.metrics.rising_calibration import fit_rising_curve, rising_curve
 from dam_components.metrics.score_histogram import ScoreHistogram, logit_scale
 from dam_components.metrics.surface_band import error_band
 from dam_components.metrics.surroundings import structure_zone
@@ -53,8 +54,9 @@ __all__ = [
     "conformal_quantile",
     "entropy_doubt",
     "error_band",
-    "fit_temperature",
     "fit_dice_map",
+    "fit_rising_curve",
+    "fit_temperature",
     "largest_piece",
     "min_cases",
     "least_confident_first",
@@ -63,6 +65,7 @@ __all__ = [
     "pooled_calibration_error",
     "predicted_dice",
     "relative_volume_difference_percent",
+    "rising_curve",
     "softmax_doubt",
     "structure_zone",
     "temperature_doubt",

@@ -8,6 +8,7 @@ from dam_components.networks.enhanced_unet import EnhancedUNet
 from dam_components.networks.identity import identify, identity_in, keep_options, parameters_digest, put_identity
 from dam_components.networks.local_calibration import LocalCalibrationNet
 from dam_components.networks.padded import PaddedNetwork
+from dam_components.networks.rising_confidence import RisingConfidence, put_curve
 from dam_components.networks.stored_probabilities import StoredProbabilities
 from dam_components.networks.weights import file_digests, load_weights, read_weights
 from dam_components.networks.with_confidence import SegmentationWithConfidence
@@ -21,6 +22,7 @@ __all__ = [
     "LocalCalibrationNet",
     "MeanEnsemble",
     "PaddedNetwork",
+    "RisingConfidence",
     "SegmentationWithConfidence",
     "StoredProbabilities",
     "file_digests",
@@ -32,6 +34,7 @@ __all__ = [
     "load_weights",
     "log_mean_softmax",
     "parameters_digest",
+    "put_curve",
     "put_identity",
     "read_weights",
 ]

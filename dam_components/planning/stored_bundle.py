@@ -73,7 +73,7 @@ def put_stored_cases(
 
 
 def put_stored_inference(bundle: Path, spacing: Sequence[float] | None) -> None:
-    """Puts stored probabilities into S's place in ``inference.json`` itself, so that one file runs; sets D's grid.
+    """Puts stored probabilities into S's place in ``inference.json`` itself, so that one file runs; sets D's grid and its last layer.
 
     Args:
         bundle: as ``write_planned_bundle`` left it.
@@ -84,6 +84,11 @@ def put_stored_inference(bundle: Path, spacing: Sequence[float] | None) -> None:
         config = json.loads(file.read_text(encoding="utf-8"))
         config["spacing"] = list(NATIVE if spacing is None else spacing)
         config["largest_component"] = []  # what S calls stays as it is
+        config["confidence_network_def"] = {
+            "_target_": "dam_components.networks.RisingConfidence",
+            "_desc_": "D, and the calibration of its map, fitted on cases that D did not learn from",
+            "network": config["confidence_network_def"],
+        }
         write_whole(file, config_text(config))
     parser = ConfigParser()
     parser.read_config([str(bundle / "configs" / name) for name in ("inference.json", "stored_inference.json")])

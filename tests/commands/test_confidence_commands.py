@@ -72,7 +72,7 @@ def test_fit_leaves_a_bundle_with_a_verdict(model):
     for name in ("models/model_confidence.pt", "models/calibration.json", "docs/confidence.md", "docs/confidence.png"):
         assert (target / name).is_file()
     table = pd.read_csv(target / "docs" / "confidence.csv").set_index(["region", "score"])
-    assert {"D", "softmax", "entropy", "temperature", "untrained"} == {score for _, score in table.index}
+    assert {"D", "softmax", "entropy", "temperature", "isotonic", "untrained"} == {score for _, score in table.index}
     assert (
         table.loc[("band", "softmax"), "auroc_difference_low"] < table.loc[("band", "softmax"), "auroc_difference_high"]
     )

@@ -1,0 +1,315 @@
+"""This bundle beside nnU-Net on the hippocampus, at equal processor time: the same cases train, the same cases judge.
+
+``python -m benchmarks.beside_nnunet --data ../shared/data/Task04_Hippocampus``; it needs nnunetv2
+(``pip install -e '.[nnunet]'``). What is done is kept: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import fire
+import nibabel
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+from tqdm import tqdm
+
+from benchmarks.bundle_parts import CONFIGS
+from benchmarks.forked import measured
+from benchmarks.nnunet.half_plan import half_plan
+from benchmarks.nnunet.prepare import NAME, prepare
+from benchmarks.tables import machine
+from dam_components.atomic_files import write_whole
+from dam_components.commands.bundle_jobs import bundle_words
+from dam_components.confidence.evidence_table import markdown_table
+from dam_components.metrics import case_metrics
+
+__all__ = ["main"]
+
+CLASSES = {1: "anterior hippocampus", 2: "posterior hippocampus"}
+NNUNET, OURS = "nnU-Net", "this bundle"
+PROBES = (1, 2)  # epochs of the trainings that tell what an epoch costs
+MARKS = (0.86, 0.88)
+
+
+class System:
+    """A way to train, by command.
+
+    Attributes:
+        name: in the tables.
+        describe: batch, steps an epoch and optimizer, for the page.
+        train: command and environment from the number of epochs and the folder of the model.
+        predict: the same for the test cases, with the folder of the segmentations.
+        found: the segmentations in that folder.
+        only_longest: whether it gets the longest budget alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        describe: str,
+        train: Callable[[int, Path], tuple[list[str], dict[str, str]]],
+        predict: Callable[[Path, Path], tuple[list[str], dict[str, str]]],
+        found: str,
+        only_longest: bool = False,
+    ) -> None:
+        self.name, self.describe, self.train, self.predict = name, describe, train, predict
+        self.found, self.only_longest = found, only_longest
+
+
+def nnunet(
+    name: str, plans: str, trainer: str, steps: int, describe: str, images: Path, only_longest: bool = False
+) -> System:
+    """nnU-Net by its own commands; a model's folder is its ``nnUNet_results``."""
+    short = {"DAM_ITERATIONS": str(steps), "DAM_VALIDATE": "0"}
+    chosen = ["-p", plans, "-tr", trainer, "-device", "cpu"]
+
+    def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
+        command = [program("nnUNetv2_train"), "4", "3d_fullres", "all", *chosen]
+        return command, {"nnUNet_results": str(model), "DAM_EPOCHS": str(epochs), **short}
+
+    def predict(model: Path, output: Path) -> tuple[list[str], dict[str, str]]:
+        command = [program("nnUNetv2_predict"), "-d", "4", "-c", "3d_fullres", "-f", "all", "-npp", "1", "-nps", "1"]
+        return [*command, *chosen, "-i", str(images), "-o", str(output)], {"nnUNet_results": str(model)}
+
+    return System(name, describe, train, predict, "{case}.nii.gz", only_longest)
+
+
+def bundle(name: str, entries: Mapping[str, Any], describe: str, data: Path, images: Path) -> System:
+    """This bundle by ``monai.bundle run``; only the last network counts, as nnU-Net's."""
+
+    def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
+        every = {"dataset_dir": data.absolute(), "model_dir": model / "model", "output_dir": model, "epochs": epochs}
+        whole = {"folds#validation": 0, "keep_last": True, "validation_pictures": False}
+        return [sys.executable, *bundle_words([CONFIGS / "train.json"], {**every, **whole, **entries})], {}
+
+    def predict(model: Path, output: Path) -> tuple[list[str], dict[str, str]]:
+        configs = [model / "model" / "configs" / f"{file}.json" for file in ("inference", "flips")]
+        return [sys.executable, *bundle_words(configs, {"dataset_dir": images, "output_dir": output})], {}
+
+    return System(name, describe, train, predict, "{case}_0000/{case}_0000_seg.nii.gz")
+
+
+def program(name: str) -> str:
+    """A program of nnunetv2, of this interpreter's environment."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise SystemExit(f"{name} is not there: pip install -c constraints.txt -e '.[nnunet]'")
+    return found
+
+
+def run(command: list[str], environment: Mapping[str, str], log: Path) -> float:
+    """Runs it and gives its processor seconds.
+
+    Raises:
+        SystemExit: if it fails.
+    """
+    before = dict(os.environ)
+    os.environ.update(environment)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ended = measured(command, log)
+    os.environ.clear()
+    os.environ.update(before)
+    if ended.status:
+        raise SystemExit(f"a command failed: its output is in {log}")
+    return ended.processor_s
+
+
+def train(system: System, epochs: int, folder: Path) -> float:
+    """Processor seconds of the training, from its file if it is done."""
+    done = folder / "training.json"
+    if not done.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        command, environment = system.train(epochs, folder)
+        seconds = run(command, environment, folder.parent / f"{folder.name}.log")
+        write_whole(done, json.dumps({"epochs": epochs, "processor_s": seconds}))
+    return json.loads(done.read_text(encoding="utf-8"))["processor_s"]
+
+
+def judge(system: System, folder: Path, labels: Path) -> pd.DataFrame:
+    """Dice, ASD and HD95 of each test case and structure."""
+    predicted = folder / "predicted"
+    done = folder / "predicted.json"
+    if not done.is_file():
+        command, environment = system.predict(folder, predicted)
+        write_whole(done, json.dumps({"processor_s": run(command, environment, folder / "predicted.log")}))
+    rows = []
+    for file in sorted(labels.glob("*.nii.gz")):
+        case = file.name.removesuffix(".nii.gz")
+        label, found = nibabel.load(file), nibabel.load(predicted / system.found.format(case=case))
+        spacing = [float(size) for size in label.header.get_zooms()[:3]]
+        volumes = (np.asarray(image.dataobj).astype(int) for image in (found, label))
+        rows += [{"case": case, **row} for row in case_metrics(*volumes, spacing, CLASSES)]
+    return pd.DataFrame(rows)
+
+
+def epochs_within(system: System, minutes: float, folder: Path) -> int:
+    """As many epochs as fit the processor minutes, after two short trainings that tell what an epoch costs."""
+    first, second = (train(system, epochs, folder / f"probe{epochs}") for epochs in PROBES)
+    epoch = (second - first) / (PROBES[1] - PROBES[0])
+    return max(1, round((60 * minutes - (first - PROBES[0] * epoch)) / epoch))
+
+
+def measure(systems: list[System], budgets: list[float], scratch: Path) -> pd.DataFrame:
+    """One row a case and structure, of every system and budget; the shortest budget of all systems comes first."""
+    tables = []
+    jobs = [(minutes, system) for minutes in budgets for system in systems]
+    jobs = [job for job in jobs if job[0] == budgets[-1] or not job[1].only_longest]
+    for minutes, system in tqdm(jobs, unit="training"):
+        place = scratch / system.name.replace(" ", "_").replace(",", "")
+        folder = place / f"{minutes:g}min"
+        asked = folder / "training.json"
+        epochs = json.loads(asked.read_text())["epochs"] if asked.is_file() else epochs_within(system, minutes, place)
+        seconds = train(system, epochs, folder)
+        table = judge(system, folder, scratch / "raw" / NAME / "labelsTs")
+        facts = {"system": system.name, "budget_min": minutes, "epochs": epochs, "processor_min": seconds / 60}
+        tables.append(table.assign(**facts))
+    return pd.concat(tables, ignore_index=True)
+
+
+def interval(values: pd.Series, digits: int, scale: float = 1.0, sign: str = "") -> str:
+    """Mean over cases with its 95 % interval."""
+    found = np.asarray(values, dtype=float) * scale
+    found = found[np.isfinite(found)]
+    drawn = bootstrap((found,), np.mean, n_resamples=2000, method="percentile", rng=0).confidence_interval
+    return f"{found.mean():{sign}.{digits}f} [{drawn.low:{sign}.{digits}f}, {drawn.high:{sign}.{digits}f}]"
+
+
+def summarise(rows: pd.DataFrame, systems: list[System]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row for each system and budget; and the budget at which each system is first at each mark."""
+    case_means = rows.groupby(["system", "budget_min", "case"], sort=False)[["dice", "asd_mm", "hd95_mm"]].mean()
+    table = []
+    for (budget, name), group in rows.groupby(["budget_min", "system"], sort=False):
+        means, base = case_means.loc[(name, budget)], case_means.loc[(systems[0].name, budget)]
+        structures = group.groupby("label")["dice"].mean() * 100
+        table.append(
+            {
+                "processor minutes, wanted": budget,
+                "system": name,
+                "epochs": group["epochs"].iloc[0],
+                "processor minutes": round(group["processor_min"].iloc[0], 1),
+                "Dice, %": interval(means["dice"], 2, 100),
+                **{f"Dice, % {label}": f"{structures[label]:.2f}" for label in CLASSES.values()},
+                "ASD, mm": interval(means["asd_mm"], 3),
+                "HD95, mm": interval(means["hd95_mm"], 2),
+                f"Dice minus {systems[0].name}": ""
+                if name == systems[0].name
+                else interval(means["dice"] - base["dice"], 2, 100, "+"),
+            }
+        )
+    reached = []
+    dice = case_means["dice"].groupby(["system", "budget_min"]).mean()
+    for system in systems:
+        own = dice.loc[system.name]
+        first = {f"to {mark:g}": min((b for b, value in own.items() if value >= mark), default=None) for mark in MARKS}
+        reached.append(
+            {"system": system.name, **{name: "not reached" if b is None else f"{b:g}" for name, b in first.items()}}
+        )
+    return pd.DataFrame(table), pd.DataFrame(reached)
+
+
+def page(rows: pd.DataFrame, systems: list[System], command: str) -> str:
+    """The tables as Markdown."""
+    table, reached = summarise(rows, systems)
+    cases = rows["case"].nunique()
+    return "\n".join(
+        [
+            "# Tables: beside nnU-Net at equal processor time",
+            "",
+            f"`{command}`; {machine()}. Dice, ASD and HD95 are means over {cases} test cases and two structures, with",
+            "95 % intervals over cases (bootstrap, 2000).",
+            "",
+            markdown_table(table),
+            "",
+            "Shortest of these trainings that reaches a mean Dice, in processor minutes:",
+            "",
+            markdown_table(reached),
+            "",
+            "How each is trained:",
+            "",
+            markdown_table(pd.DataFrame({"system": s.name, "training": s.describe} for s in systems)),
+            "",
+        ]
+    )
+
+
+def main(
+    data: str,
+    output_dir: str = "docs/results/beside_nnunet",
+    scratch: str = "output/beside_nnunet",
+    minutes: tuple[float, ...] = (5, 10, 20),
+    amp: bool = True,
+) -> None:
+    """Trains all systems at every budget, and writes ``tables.md`` and ``cases.csv``.
+
+    Args:
+        data: the Decathlon's ``Task04_Hippocampus``.
+        output_dir: where the tables go.
+        scratch: trainings and segmentations; those that are there are not made again.
+        minutes: budgets, in processor minutes, rising.
+        amp: bfloat16 for all of them. A processor without it is many times slower with it.
+    """
+    work = Path(scratch).absolute()
+    here = Path(__file__).resolve().parent / "nnunet"
+    variables = {f"nnUNet_{name}": str(work / name) for name in ("raw", "preprocessed", "results")}
+    os.environ.update(variables)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    os.environ.update({**threads, "nnUNet_extTrainer": str(here), "DAM_AMP": str(int(amp))})
+    os.environ.update({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"})
+    if not (work / "preprocessed" / NAME / "nnUNetPlansHalf.json").is_file():
+        prepare(Path(data))
+        plan = [program("nnUNetv2_plan_and_preprocess"), "-d", "4", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
+        run(plan, {"nnUNet_n_proc_DA": "1"}, work / "plan.log")
+        half_plan()
+    images = work / "raw" / NAME / "imagesTs"
+    systems = [
+        nnunet(
+            NNUNET,
+            "nnUNetPlansHalf",
+            "nnUNetTrainerShortCPU",
+            50,
+            "50 steps an epoch, batch 2, AdamW 1e-3 and polynomial decay; nnU-Net's network at half its width, its loss, "
+            "deep supervision and augmentation, mirroring left to right only; mirrored at test",
+            images,
+        ),
+        bundle(
+            OURS,
+            {"amp": amp},
+            "83 steps an epoch, batch 2; train.json as it is: S and D; flipped left to right at test",
+            Path(data),
+            images,
+        ),
+        bundle(
+            f"{OURS}, cheaper S",
+            {"amp": amp, "network_def#lean": True},
+            "the same with fewer convolutions at full resolution",
+            Path(data),
+            images,
+        ),
+        nnunet(
+            f"{NNUNET} as released",
+            "nnUNetPlans",
+            "nnUNetTrainerPlainCPU",
+            5,
+            "5 steps an epoch, batch 9, SGD 1e-2 and polynomial decay; full width, all axes mirrored, also at test",
+            images,
+            only_longest=True,
+        ),
+    ]
+    rows = measure(systems, sorted(minutes), work)
+    target = Path(output_dir)
+    write_whole(target / "cases.csv", rows.to_csv(index=False, float_format="%.5f"))
+    text = page(rows, systems, "python -m benchmarks.beside_nnunet --data Task04_Hippocampus")
+    write_whole(target / "tables.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    fire.Fire(main)
