@@ -145,8 +145,8 @@ def judge(system: System, folder: Path, labels: Path) -> pd.DataFrame:
         case = file.name.removesuffix(".nii.gz")
         label, found = nibabel.load(file), nibabel.load(predicted / system.found.format(case=case))
         spacing = [float(size) for size in label.header.get_zooms()[:3]]
-        volumes = (np.asarray(image.dataobj).astype(int) for image in (found, label))
-        rows += [{"case": case, **row} for row in case_metrics(*volumes, spacing, CLASSES)]
+        prediction, truth = (np.asarray(image.dataobj).astype(int) for image in (found, label))
+        rows += [{"case": case, **row} for row in case_metrics(prediction, truth, spacing, CLASSES)]
     return pd.DataFrame(rows)
 
 
@@ -275,8 +275,8 @@ def main(
             "nnUNetPlansHalf",
             "nnUNetTrainerShortCPU",
             50,
-            "50 steps an epoch, batch 2, AdamW 1e-3 and polynomial decay; nnU-Net's network at half its width, its loss, "
-            "deep supervision and augmentation, mirroring left to right only; mirrored at test",
+            "50 steps an epoch, batch 2, AdamW 1e-3 and polynomial decay; nnU-Net's network at half its width, its "
+            "loss, deep supervision and augmentation, mirroring left to right only; mirrored at test",
             images,
         ),
         bundle(

@@ -44,7 +44,7 @@ def gather(
     parser = read_training(model)
     read, stored = case_reader(parser), find_probabilities(folder, in_sample=True)
     scores: dict[str, Doubt] = make_scores(
-        STORED_SCORES,
+        [name for name in STORED_SCORES if name != "isotonic"],
         confidence_of(parser, model / "models" / "model_confidence.pt"),
         temperature,
         untrained=confidence_of(parser, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def sample_cases(
     of_parts = [confidence_of(parser, path) for path in weights]
     cases = stored_training_cases(file)
     for case in tqdm(cases, desc="voxels for the calibration", unit="case"):
-        found.append(_voxels(read(case), case["part"], of_parts[case["part"]], SAMPLED_VOXELS // len(cases), draw, band_mm))
+        found.append(
+            _voxels(read(case), case["part"], of_parts[case["part"]], SAMPLED_VOXELS // len(cases), draw, band_mm)
+        )
     return found
 
 
@@ -106,7 +109,8 @@ def rising_curve_of(voxels: Sequence[CaseVoxels], score: str = "judged", without
     The D of another part has learned from the cases of part ``without``; the curve sees what it says of its own part's.
     """
     used = [case for case in voxels if case.part != without]
-    return fit_rising_curve(*(np.concatenate([getattr(case, name) for case in used]) for name in (score, "right")))
+    confidence, right = (np.concatenate([getattr(case, name) for case in used]) for name in (score, "right"))
+    return fit_rising_curve(confidence, right)
 
 
 def judge_parts(
@@ -135,12 +139,16 @@ def judge_parts(
             confidence_of(parser, path),
             temperatures[-1],
             untrained=confidence_of(parser, None),
-            rising=lambda says, curve=curve: torch.from_numpy(rising_curve(curve, says.numpy())),
+            rising=partial(_raised, curve),
         )
         for case in tqdm(stored_training_cases(file, only=part), desc=f"judge part {part}", unit="case"):
             item = read(case)
             evidence.append(gather_case(item, stored_logits(item), scores))
     return evidence, temperatures
+
+
+def _raised(curve: np.ndarray, confidence: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(rising_curve(curve, confidence.numpy()))
 
 
 def case_reader(parser: ConfigParser) -> Callable[[Mapping[str, Any]], Any]:

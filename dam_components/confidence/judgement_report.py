@@ -99,10 +99,10 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
         lines.append(f"- Finding wrong voxels near the structures, D against {rival}: {'; '.join(texts)}.")
     word = _compare(rows["temperature"], "ece")
     for region, where in (("band", "near the structures"), ("volume", "over the whole volume")):
-        found = table[table["region"] == region].set_index("score")["ece"]
+        ece = table[table["region"] == region].set_index("score")["ece"]
         lines.append(
-            f"- Calibration error {where}: D {found['D']:.4f}, softmax {found['softmax']:.4f}, at a fitted temperature "
-            f"{found['temperature']:.4f}, behind a rising curve {found['isotonic']:.4f}."
+            f"- Calibration error {where}: D {ece['D']:.4f}, softmax {ece['softmax']:.4f}, at a fitted temperature "
+            f"{ece['temperature']:.4f}, behind a rising curve {ece['isotonic']:.4f}."
         )
     useful = dice[2] < 0
     known = "better than" if useful else "no better than"
@@ -114,8 +114,8 @@ def verdict(table: pd.DataFrame, dice: tuple[float, float, float]) -> str:
         head = "**D helps.** It finds this model's errors better than the model's own probabilities do."
     elif word == "better":
         head = (
-            "**D helps in part.** Its map is better calibrated than the softmax at a fitted temperature, but it does not "
-            "rank errors better than all of the model's own scores."
+            "**D helps in part.** Its map is better calibrated than the softmax at a fitted temperature, but it does "
+            "not rank errors better than all of the model's own scores."
         )
     else:
         head = (

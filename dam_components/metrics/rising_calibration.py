@@ -42,10 +42,12 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
     """
     says, true = np.asarray(confidence, dtype=np.float64), np.asarray(right).astype(bool)
     if says.shape != true.shape or says.ndim != 1:
-        raise ValueError(f"confidence and right must be two lists of the same length, got {says.shape} and {true.shape}")
+        raise ValueError(
+            f"confidence and right must be two lists of the same length, got {says.shape} and {true.shape}"
+        )
     if knots < 2:
         raise ValueError(f"knots must be at least 2, got {knots}")
-    if says.size and not (0 <= says.min() and says.max() <= 1):
+    if says.size and not (says.min() >= 0 and says.max() <= 1):
         raise ValueError(f"confidence must be from 0 to 1, got {says.min():g} to {says.max():g}")
     identity = np.linspace(-LIMIT, LIMIT, knots, dtype=np.float32)
     if min(true.sum(), (~true).sum()) < LEAST_ERRORS:
@@ -53,16 +55,15 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
     where = logits(says)
     edges = np.unique(np.quantile(where, np.linspace(0, 1, knots + 1)[1:-1]))
     group = np.searchsorted(edges, where, side="right")
-    count = np.bincount(group)
-    kept = count > 0
-    count, center, of_right = (
-        values[kept] for values in (count, np.bincount(group, where), np.bincount(group, true.astype(float)))
-    )
+    sums = np.stack([np.bincount(group), np.bincount(group, where), np.bincount(group, true.astype(float))])
+    count, center, of_right = sums[:, sums[0] > 0]
     center, share = center / count, (of_right + 0.5) / (count + 1)
     steps = IsotonicRegression().fit_transform(center, share, sample_weight=count)
     of_step = np.cumsum(np.diff(steps, prepend=steps[0]) > 0)  # groups that isotonic regression has made one
     weight = np.bincount(of_step, count)
-    curve = np.stack([np.bincount(of_step, count * center) / weight, logit(np.bincount(of_step, count * steps) / weight)])
+    curve = np.stack(
+        [np.bincount(of_step, count * center) / weight, logit(np.bincount(of_step, count * steps) / weight)]
+    )
     curve = curve[:, np.diff(curve, prepend=-np.inf).min(axis=0) > GAP]
     more = knots - curve.shape[1]  # beyond its ends the curve goes on with a slope of 1
     return np.concatenate([curve, curve[:, -1:] + np.arange(1, more + 1)], axis=1).astype(np.float32)

@@ -73,7 +73,9 @@ def put_stored_cases(
 
 
 def put_stored_inference(bundle: Path, spacing: Sequence[float] | None) -> None:
-    """Puts stored probabilities into S's place in ``inference.json`` itself, so that one file runs; sets D's grid and its last layer.
+    """Puts stored probabilities into S's place in ``inference.json`` itself, so that one file runs.
+
+    It sets D's grid and last layer too.
 
     Args:
         bundle: as ``write_planned_bundle`` left it.

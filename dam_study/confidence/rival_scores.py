@@ -19,7 +19,8 @@ RIVALS: dict[str, str] = {
     "ensemble": "mean softmax of S and networks trained apart",
     "flips": "mean softmax over flips of the image",
 }
-ALL_SCORES = SCORES | RIVALS
+STORED_ONLY = ("isotonic",)  # of `dam confidence fit`, which has cases to fit it on
+ALL_SCORES = {name: told for name, told in SCORES.items() if name not in STORED_ONLY} | RIVALS
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish)
 
 

@@ -38,12 +38,14 @@ def test_bad_options_are_named():
         make_scores(["D", "magic"], lambda p, x: p)
     with pytest.raises(ValueError, match="untrained needs a D that has learnt nothing"):
         make_scores(["untrained"], lambda p, x: p)
+    with pytest.raises(ValueError, match="isotonic needs a rising curve"):
+        make_scores(["isotonic"], lambda p, x: p)
 
 
 def test_every_score_is_doubt_of_each_voxel():
     _, case = setup_case(image=torch.randn(1, 1, 8, 8))
     judges = (lambda p, x: p[:, :1]), (lambda p, x: p[:, 1:])
-    scores = make_scores([*SCORES], judges[0], 1.5, judges[1])
+    scores = make_scores([*SCORES], judges[0], 1.5, judges[1], rising=torch.sqrt)
     assert [*scores] == [*SCORES]
     for doubt in (each(case) for each in scores.values()):
         assert doubt.shape == (1, 1, 8, 8)
