@@ -184,7 +184,7 @@ def interval(values: pd.Series, digits: int, scale: float = 1.0, sign: str = "")
 
 def summarise(rows: pd.DataFrame, systems: list[System]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row for each system and budget; and the budget at which each system is first at each mark."""
-    case_means = rows.groupby(["system", "budget_min", "case"], sort=False)[["dice", "asd_mm", "hd95_mm"]].mean()
+    case_means = rows.groupby(["system", "budget_min", "case"])[["dice", "asd_mm", "hd95_mm"]].mean()
     table = []
     for (budget, name), group in rows.groupby(["budget_min", "system"], sort=False):
         means, base = case_means.loc[(name, budget)], case_means.loc[(systems[0].name, budget)]

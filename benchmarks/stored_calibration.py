@@ -1,4 +1,4 @@
-"""What D's calibration error near the structures is made of, and how far a calibration behind D takes it.
+"""What D's calibration error near the structures is made of, and how far another rising function would take it.
 
 ``python -m benchmarks.stored_calibration --model MODEL --output DIR``, after ``dam confidence fit``
 """
@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from benchmarks.tables import write_table
@@ -35,24 +33,9 @@ Voxels = dict[str, np.ndarray]
 Calibrate = Callable[[np.ndarray], np.ndarray]
 
 
-def affine(confidence: np.ndarray, right: np.ndarray) -> Calibrate:
-    """Two parameters on the logit (Platt)."""
-    fitted = LogisticRegression(C=1e6).fit(finite_logit(confidence)[:, None], right)
-    slope, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return lambda values: expit(slope * finite_logit(values) + shift)
-
-
 def monotone(confidence: np.ndarray, right: np.ndarray) -> Calibrate:
     """Any rising function."""
     return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, right).predict
-
-
-def finite_logit(confidence: np.ndarray) -> np.ndarray:
-    """The logit, away from 0 and 1."""
-    return logit(np.clip(confidence.astype(np.float64), 1e-6, 1 - 1e-6))
-
-
-FORMS = {"affine": affine, "monotone": monotone}
 
 
 def read_voxels(model: Path) -> list[tuple[int, Voxels]]:
@@ -88,12 +71,12 @@ def errors(cases: Sequence[tuple[int, Voxels]], score: int, calibrations: Sequen
     return found
 
 
-def fit_parts(cases: Sequence[tuple[int, Voxels]], score: int, region: str, form: str, own: bool) -> list[Calibrate]:
+def fit_parts(cases: Sequence[tuple[int, Voxels]], score: int, region: str, own: bool) -> list[Calibrate]:
     """A calibration for each part, of the other parts' voxels in the region; of all parts' if it may know its own."""
     found = []
     for part in sorted({part for part, _ in cases}):
         others = np.concatenate([voxels[region] for of, voxels in cases if own or of != part], axis=1)
-        found.append(FORMS[form](others[score], others[2]))
+        found.append(monotone(others[score], others[2]))
     return found
 
 
@@ -101,12 +84,12 @@ def table(cases: Sequence[tuple[int, Voxels]]) -> pd.DataFrame:
     """A row a score and calibration."""
     rows = []
     for score, name in enumerate(SCORES):
-        start = {"score": name, "calibrated": "not", "form": "", "knows the case": ""}
+        start = {"score": name, "calibrated": "as it is", "knows the case": ""}
         same: list[Calibrate] = [lambda values: values] * (1 + max(part for part, _ in cases))
         rows.append(start | dict(zip(REGIONS, errors(cases, score, same), strict=True)))
-        for region, form, own in itertools.product(REGIONS, FORMS, (False, True)):
-            values = errors(cases, score, fit_parts(cases, score, region, form, own))
-            known = {"calibrated": region, "form": form, "knows the case": "yes" if own else "no"}
+        for region, own in itertools.product(REGIONS, (False, True)):
+            values = errors(cases, score, fit_parts(cases, score, region, own))
+            known = {"calibrated": f"again, {region}", "knows the case": "yes" if own else "no"}
             rows.append(start | known | dict(zip(REGIONS, values, strict=True)))
     return pd.DataFrame(rows).rename(columns={region: f"ECE {region}" for region in REGIONS})
 
