@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,9 @@ def nnunet(
     return System(name, describe, train, predict, "{case}.nii.gz", only_longest)
 
 
-def bundle(name: str, entries: Mapping[str, Any], describe: str, data: Path, images: Path) -> System:
+def bundle(
+    name: str, entries: Mapping[str, Any], describe: str, data: Path, images: Path, only_longest: bool = False
+) -> System:
     """This bundle by ``monai.bundle run``; only the last network counts, as nnU-Net's."""
 
     def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
@@ -94,7 +96,7 @@ def bundle(name: str, entries: Mapping[str, Any], describe: str, data: Path, ima
         configs = [model / "model" / "configs" / f"{file}.json" for file in ("inference", "flips")]
         return [sys.executable, *bundle_words(configs, {"dataset_dir": images, "output_dir": output})], {}
 
-    return System(name, describe, train, predict, "{case}_0000/{case}_0000_seg.nii.gz")
+    return System(name, describe, train, predict, "{case}/{case}_seg.nii.gz", only_longest)
 
 
 def program(name: str) -> str:
@@ -157,8 +159,11 @@ def epochs_within(system: System, minutes: float, folder: Path) -> int:
     return max(1, round((60 * minutes - (first - PROBES[0] * epoch)) / epoch))
 
 
-def measure(systems: list[System], budgets: list[float], scratch: Path) -> pd.DataFrame:
-    """One row a case and structure, of every system and budget; the shortest budget of all systems comes first."""
+def measure(systems: list[System], budgets: list[float], scratch: Path) -> Iterator[pd.DataFrame]:
+    """A row a case and structure, of every system and budget; after each training all rows so far.
+
+    The shortest budget of all systems comes first.
+    """
     tables = []
     jobs = [(minutes, system) for minutes in budgets for system in systems]
     jobs = [job for job in jobs if job[0] == budgets[-1] or not job[1].only_longest]
@@ -171,7 +176,7 @@ def measure(systems: list[System], budgets: list[float], scratch: Path) -> pd.Da
         table = judge(system, folder, scratch / "raw" / NAME / "labelsTs")
         facts = {"system": system.name, "budget_min": minutes, "epochs": epochs, "processor_min": seconds / 60}
         tables.append(table.assign(**facts))
-    return pd.concat(tables, ignore_index=True)
+        yield pd.concat(tables, ignore_index=True)
 
 
 def interval(values: pd.Series, digits: int, scale: float = 1.0, sign: str = "") -> str:
@@ -292,6 +297,7 @@ def main(
             "the same with fewer convolutions at full resolution",
             Path(data),
             images,
+            only_longest=True,
         ),
         nnunet(
             f"{NNUNET} as released",
@@ -303,11 +309,12 @@ def main(
             only_longest=True,
         ),
     ]
-    rows = measure(systems, sorted(minutes), work)
     target = Path(output_dir)
-    write_whole(target / "cases.csv", rows.to_csv(index=False, float_format="%.5f"))
-    text = page(rows, systems, "python -m benchmarks.beside_nnunet --data Task04_Hippocampus")
-    write_whole(target / "tables.md", text)
+    for rows in measure(systems, sorted(minutes), work):
+        write_whole(target / "cases.csv", rows.to_csv(index=False, float_format="%.5f"))
+        trained = [system for system in systems if system.name in set(rows["system"])]
+        text = page(rows, trained, "python -m benchmarks.beside_nnunet --data Task04_Hippocampus")
+        write_whole(target / "tables.md", text)
     print(text)
 
 

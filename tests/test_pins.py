@@ -26,7 +26,18 @@ def requirements() -> list[tuple[str, Requirement]]:
     return [(name, Requirement(line)) for name, line in lines if not line.startswith("dam-components")]
 
 
-PINNED_EXTRAS = {"install_requires", "test", "export", "formats", "review", "study", "dicom", "dicomweb", "nnunet", "browser"}
+PINNED_EXTRAS = {
+    "install_requires",
+    "test",
+    "export",
+    "formats",
+    "review",
+    "study",
+    "dicom",
+    "dicomweb",
+    "nnunet",
+    "browser",
+}
 
 
 @pytest.mark.parametrize("extra, wanted", [pair for pair in requirements() if pair[0] in PINNED_EXTRAS], ids=str)

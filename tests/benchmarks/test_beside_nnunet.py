@@ -54,7 +54,7 @@ def system(name, scratch, how="right", **options):
 
 def test_each_budget_has_its_training_and_the_page_its_numbers(scratch):
     systems = [system("one", scratch, "wrong"), system("other", scratch), system("late", scratch, only_longest=True)]
-    rows = measure(systems, [0.005, 0.01], scratch)
+    *_, rows = measure(systems, [0.005, 0.01], scratch)
     epochs = rows.groupby(["system", "budget_min"])["epochs"].first()
     assert epochs["one", 0.01] - epochs["one", 0.005] == pytest.approx(15, abs=5)  # 0.3 s more, 0.02 s each
     assert ("late", 0.005) not in epochs.index
