@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,20 @@ def nnunet(
 
 
 def bundle(
-    name: str, entries: Mapping[str, Any], describe: str, data: Path, images: Path, only_longest: bool = False
+    name: str,
+    entries: Mapping[str, Any],
+    describe: str,
+    data: Path,
+    images: Path,
+    only_longest: bool = False,
+    overlays: Sequence[Path] = (),
 ) -> System:
     """This bundle by ``monai.bundle run``; only the last network counts, as nnU-Net's."""
 
     def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
         every = {"dataset_dir": data.absolute(), "model_dir": model / "model", "output_dir": model, "epochs": epochs}
         whole = {"folds#validation": 0, "keep_last": True, "validation_pictures": False}
-        return [sys.executable, *bundle_words([CONFIGS / "train.json"], {**every, **whole, **entries})], {}
+        return [sys.executable, *bundle_words([CONFIGS / "train.json", *overlays], {**every, **whole, **entries})], {}
 
     def predict(model: Path, output: Path) -> tuple[list[str], dict[str, str]]:
         configs = [model / "model" / "configs" / f"{file}.json" for file in ("inference", "flips")]
@@ -168,7 +175,7 @@ def measure(systems: list[System], budgets: list[float], scratch: Path) -> Itera
     jobs = [(minutes, system) for minutes in budgets for system in systems]
     jobs = [job for job in jobs if job[0] == budgets[-1] or not job[1].only_longest]
     for minutes, system in tqdm(jobs, unit="training"):
-        place = scratch / system.name.replace(" ", "_").replace(",", "")
+        place = scratch / re.sub(r"[^\w-]+", "_", system.name)
         folder = place / f"{minutes:g}min"
         asked = folder / "training.json"
         epochs = json.loads(asked.read_text())["epochs"] if asked.is_file() else epochs_within(system, minutes, place)
@@ -298,6 +305,15 @@ def main(
             Path(data),
             images,
             only_longest=True,
+        ),
+        bundle(
+            f"{OURS}, MONAI's UNet as S",
+            {"amp": amp},
+            "the same with MONAI's UNet of the same widths in S's place",
+            Path(data),
+            images,
+            only_longest=True,
+            overlays=[here.parent / "networks" / "unet.json"],
         ),
         nnunet(
             f"{NNUNET} as released",
