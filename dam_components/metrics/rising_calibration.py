@@ -17,14 +17,14 @@ GAP = 1e-3  # of two knots
 def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -> np.ndarray:
     """The rising curve from a confidence to the share of voxels that are right, on the logits of both.
 
-    Isotonic regression (Zadrozny and Elkan 2002) of ``knots`` groups of voxels, as many voxels in each. Its steps
+    Isotonic regression (Zadrozny and Elkan 2002) of ``knots - 2`` groups of voxels, as many voxels in each. Its steps
     become knots that straight lines join, so the curve rises everywhere and no two voxels change places: AUROC and AUPR
-    stay as they are. With fewer than :data:`LEAST_ERRORS` wrong or right voxels it is the identity.
+    stay as they are. Confidence above and below all groups goes back to itself, at 0 and 1. With fewer than :data:`LEAST_ERRORS` wrong or right voxels it is the identity.
 
     Args:
         confidence: ``(N,)``, 0 to 1.
         right: ``(N,)``, whether the voxel is right.
-        knots: of the curve, at least 2.
+        knots: of the curve, at least 3.
 
     Returns:
         ``(2, knots)``, float32: logits of the confidence, rising, and what becomes of each, rising too. For
@@ -45,15 +45,15 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
         raise ValueError(
             f"confidence and right must be two lists of the same length, got {says.shape} and {true.shape}"
         )
-    if knots < 2:
-        raise ValueError(f"knots must be at least 2, got {knots}")
+    if knots < 3:
+        raise ValueError(f"knots must be at least 3, got {knots}")
     if says.size and not (says.min() >= 0 and says.max() <= 1):
         raise ValueError(f"confidence must be from 0 to 1, got {says.min():g} to {says.max():g}")
     identity = np.linspace(-LIMIT, LIMIT, knots, dtype=np.float32)
     if min(true.sum(), (~true).sum()) < LEAST_ERRORS:
         return np.stack([identity, identity])
     where = logits(says)
-    edges = np.unique(np.quantile(where, np.linspace(0, 1, knots + 1)[1:-1]))
+    edges = np.unique(np.quantile(where, np.linspace(0, 1, knots - 1)[1:-1]))
     group = np.searchsorted(edges, where, side="right")
     sums = np.stack([np.bincount(group), np.bincount(group, where), np.bincount(group, true.astype(float))])
     count, center, of_right = sums[:, sums[0] > 0]
@@ -64,13 +64,16 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
     curve = np.stack(
         [np.bincount(of_step, count * center) / weight, logit(np.bincount(of_step, count * steps) / weight)]
     )
+    ends = np.full((2, 1), LIMIT)
+    before, after = -ends[:, curve[0, :1] > GAP - LIMIT], ends[:, curve[0, -1:] < LIMIT - GAP]
+    curve = np.concatenate([before, curve, after], axis=1)
     curve = curve[:, np.diff(curve, prepend=-np.inf).min(axis=0) > GAP]
-    more = knots - curve.shape[1]  # beyond its ends the curve goes on with a slope of 1
+    more = knots - curve.shape[1]  # beyond them nothing changes
     return np.concatenate([curve, curve[:, -1:] + np.arange(1, more + 1)], axis=1).astype(np.float32)
 
 
 def rising_curve(curve: np.ndarray, confidence: ArrayLike) -> np.ndarray:
-    """What becomes of a confidence: straight lines between the knots, beyond them the shift of the end.
+    """What becomes of a confidence: straight lines between the knots.
 
     Args:
         curve: of :func:`fit_rising_curve`.

@@ -51,7 +51,7 @@ class RisingConfidence(nn.Module):
         return self.raise_logits(self.network(x))
 
     def raise_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The curve of these logits: straight lines between the knots, beyond them the shift of the end."""
+        """The curve of these logits: straight lines between the knots."""
         knots, values = self.curve.float()
         where = logits.float()
         inside = where.clamp(float(knots[0]), float(knots[-1]))

@@ -31,7 +31,7 @@ def targets(config):
 
 
 def test_the_tasks_of_the_paper_and_the_default_are_there():
-    assert {"hippocampus", "promise12", "pelvic", "mrbrains18"} <= {Path(name).stem for name in TASKS}
+    assert {"hippocampus", "promise12", "pelvic", "mrbrains18", "ibsr18"} <= {Path(name).stem for name in TASKS}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -49,12 +49,15 @@ def test_one_value_becomes_its_share(says):
     assert np.isfinite(curve).all()
 
 
-def test_beyond_its_ends_the_shift_goes_on():
+def test_beyond_what_it_was_fitted_on_a_confidence_goes_back_to_itself():
     draw = np.random.default_rng(0)
     says = draw.uniform(0.3, 0.9, 100_000)
     curve = fit_rising_curve(says, draw.uniform(size=100_000) < says - 0.1)
-    before, after = (np.log(p / (1 - p)) for p in (np.array([0.95, 0.99]), rising_curve(curve, [0.95, 0.99])))
-    np.testing.assert_allclose(np.diff(after), np.diff(before), rtol=1e-4)
+    far = 1 - np.logspace(-1, -6.8, 6)  # doubt of 0.1 becomes 0.2, one of 0 stays
+    factor = (1 - rising_curve(curve, far)) / (1 - far)
+    assert factor[0] > 1.8
+    assert (np.diff(factor) < 0).all()
+    assert factor[-1] < 1.05
     assert 0 < rising_curve(curve, 0.0) < 1e-5 < 1 - 1e-5 < rising_curve(curve, 1.0) < 1
 
 
@@ -64,7 +67,7 @@ def test_beyond_its_ends_the_shift_goes_on():
         ([0.5, 0.6], [True], 64, "same length"),
         ([1.5], [True], 64, "from 0 to 1"),
         ([np.nan], [True], 64, "from 0 to 1"),
-        ([0.5], [True], 1, "at least 2"),
+        ([0.5], [True], 2, "at least 3"),
     ],
 )
 def test_bad_input(confidence, right, knots, says):
