@@ -30,7 +30,7 @@ from dam_components.networks import file_digests, put_curve
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
-from dam_components.planning.stored_bundle import case_parts, put_stored_cases, put_stored_inference
+from dam_components.planning.stored_bundle import case_parts, common_grid, put_stored_cases, put_stored_inference
 from dam_components.planning.stored_dataset import stored_dataset
 
 __all__ = ["fit", "train_parts"]
@@ -49,7 +49,7 @@ def fit(
     partial: bool = False,
     label_names: Mapping[int, str] | None = None,
     modality: str | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: str | Sequence[float] | None = None,
     parts: int = 3,
     iterations: int = 876,
     level: float = 0.9,
@@ -74,7 +74,8 @@ def fit(
         partial: leave out cases without image, label or probabilities.
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         modality: CT, MR, ...; by default what dataset.json says. CT is normalised by fixed units.
-        spacing: of a grid for D, in mm, separated by commas; by default D works on each image's own grid.
+        spacing: of a grid for D, in mm, separated by commas, or native: each image's own grid. By default native, or
+            where the images' spacings differ by more than a quarter the planned one. The segmentation stays as it is.
         parts: of the cross-validation.
         iterations: training steps of each D.
         level: the share of cases that the interval of the predicted Dice should hold.
@@ -92,16 +93,20 @@ def fit(
     if target.exists():
         raise FileExistsError(f"{target} exists: name another folder with --output, or remove it")
     check_order(order)
+    given = _three(spacing)
     stored = find_probabilities(str(probabilities), splits, in_sample)
     dataset = stored_dataset(str(images), str(labels), stored, str(probabilities), partial)
     name_by_user(dataset, modality, label_names)
-    write_bundle(target, source, dataset, stored, order)
+    planned = write_bundle(target, source, dataset, stored, order)
     known = {stored[case.name].fold for case in dataset.cases}
     names = [case.name for case in dataset.cases]
     random.Random(seed).shuffle(names)
     of_case = case_parts({case.name: stored[case.name].fold for case in dataset.cases}, parts, names)
     file = put_stored_cases(target, dataset, stored, of_case, order)
-    put_stored_inference(target, _three(spacing))
+    put_stored_inference(target, given if spacing else planned)
+    if planned and not spacing:
+        grid = " x ".join(f"{step:g}" for step in planned)
+        print(f"the images' spacings differ: D works on a grid of {grid} mm (--spacing native: on each image's own)")
     if None in known:
         print(
             "no folds are known: it is your word that the model did not train on these cases (--splits has it checked)"
@@ -138,8 +143,8 @@ def fit(
 
 def write_bundle(
     target: Path, source: Path, dataset: SourceDataset, stored: Mapping[str, FoldFile], order: str | None
-) -> None:
-    """Checks the cases and their probabilities, plans for them and writes the bundle.
+) -> list[float] | None:
+    """Checks the cases and their probabilities, plans for them and writes the bundle; gives the grid for D.
 
     Raises:
         ValueError: there are errors in the data; all are printed.
@@ -153,7 +158,9 @@ def write_bundle(
     if dataset.label_names is None:
         dataset.label_names = {int(index): name for index, name in fingerprint.label_names.items()}
     check_stored(dataset, stored, order)
-    write_planned_bundle(target, source, dataset, fingerprint, make_plan(fingerprint), findings)
+    plan = make_plan(fingerprint)
+    write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
+    return common_grid(fingerprint.spacing_mm, plan.spacing)
 
 
 def train_parts(target: Path, count: int, iterations: int, seed: int) -> list[Path]:
@@ -218,12 +225,14 @@ def fit_line(given: Mapping[str, Any]) -> str:
 
 
 def _three(spacing: Any) -> list[float] | None:
-    if spacing is None:
+    if spacing in (None, "native"):
         return None
     try:
         values = [float(step) for step in (spacing.split(",") if isinstance(spacing, str) else spacing)]
     except (TypeError, ValueError):
         values = []
     if len(values) != 3 or min(values) <= 0:
-        raise ValueError(f"spacing must be three positive numbers of mm separated by commas, got {spacing!r}")
+        raise ValueError(
+            f"spacing must be native, or three positive numbers of mm separated by commas, got {spacing!r}"
+        )
     return values

@@ -142,7 +142,10 @@ def match_cases(
 def list_stored_cases(
     dataset_dir: str | os.PathLike, probabilities_dir: str | os.PathLike | None, image_channels: int = 1
 ) -> list[dict[str, Any]]:
-    """The cases of an inference from stored probabilities: ``[{"image": path, "probabilities": path}, ...]``.
+    """The cases of an inference from stored probabilities.
+
+    ``[{"image": path, "probabilities": path, "probabilities_file": path}, ...]``: the path that stays when the
+    probabilities have been read.
 
     Args:
         dataset_dir: the images, as :func:`~dam_components.data.list_inference_cases` takes them.
@@ -161,7 +164,8 @@ def list_stored_cases(
     if not files:
         raise FileNotFoundError(f"{root} holds no probabilities ({', '.join(PROBABILITY_SUFFIXES)})")
     names = match_cases(images, images, files)
-    return [{"image": images[name], "probabilities": str(files[name])} for name in names]
+    paths = {name: str(files[name]) for name in names}
+    return [{"image": images[name], "probabilities": path, "probabilities_file": path} for name, path in paths.items()]
 
 
 def images_by_case(folder: str | os.PathLike, image_channels: int = 1) -> dict[str, Any]:

@@ -19,7 +19,8 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
 
     Isotonic regression (Zadrozny and Elkan 2002) of ``knots - 2`` groups of voxels, as many voxels in each. Its steps
     become knots that straight lines join, so the curve rises everywhere and no two voxels change places: AUROC and AUPR
-    stay as they are. Confidence above and below all groups goes back to itself, at 0 and 1. With fewer than :data:`LEAST_ERRORS` wrong or right voxels it is the identity.
+    stay as they are. Confidence above and below all groups goes back to itself, at 0 and 1. With fewer than
+    :data:`LEAST_ERRORS` wrong or right voxels it is the identity.
 
     Args:
         confidence: ``(N,)``, 0 to 1.

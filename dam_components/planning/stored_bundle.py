@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.bundle import ConfigParser
 
 from dam_components.atomic_files import write_whole
@@ -14,9 +15,10 @@ from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.probability_cases import FoldFile
 from dam_components.planning.config_text import config_text
 
-__all__ = ["case_parts", "put_stored_cases", "put_stored_inference"]
+__all__ = ["case_parts", "common_grid", "put_stored_cases", "put_stored_inference"]
 
 NATIVE = [-1.0, -1.0, -1.0]  # MONAI's Spacing keeps an axis whose spacing is not positive
+ALIKE = 1.25  # the coarsest over the finest spacing of an axis, up to which each image keeps its own grid
 
 
 def case_parts(folds: Mapping[str, int | None], parts: int, draw: Sequence[str]) -> dict[str, int]:
@@ -40,6 +42,24 @@ def case_parts(folds: Mapping[str, int | None], parts: int, draw: Sequence[str])
     if len(numbers) > 1 and None not in folds.values():
         return {name: numbers.index(int(fold or 0)) % parts for name, fold in folds.items()}
     return {name: place % parts for place, name in enumerate(draw)}
+
+
+def common_grid(spacing_mm: Sequence[Sequence[float]], planned: Sequence[float]) -> list[float] | None:
+    """The grid on which D works: ``None``, each image's own, where their spacings are alike; else the planned one.
+
+    D smooths P̂ by voxels and sees a few of them at a time. On images of 0.5 to 1.5 mm it learns nothing that holds.
+
+    Args:
+        spacing_mm: of each case, ``(cases, 3)``.
+        planned: of the plan.
+
+    Example:
+        >>> common_grid([[1, 1, 3], [0.9, 0.9, 3]], [1, 1, 3]), common_grid([[1, 1, 3], [0.5, 0.5, 3]], [0.75, 0.75, 3])
+        (None, [0.75, 0.75, 3.0])
+    """
+    values = np.asarray(spacing_mm, dtype=float)
+    alike = (values.max(axis=0) / values.min(axis=0)).max() <= ALIKE
+    return None if alike else [float(step) for step in planned]
 
 
 def put_stored_cases(
@@ -85,7 +105,7 @@ def put_stored_inference(bundle: Path, spacing: Sequence[float] | None) -> None:
         file = bundle / "configs" / name
         config = json.loads(file.read_text(encoding="utf-8"))
         config["spacing"] = list(NATIVE if spacing is None else spacing)
-        config["largest_component"] = []  # what S calls stays as it is
+        config["largest_component"], config["crop_nonzero"] = [], False  # what S calls stays as it is
         config["confidence_network_def"] = {
             "_target_": "dam_components.networks.RisingConfidence",
             "_desc_": "D, and the calibration of its map, fitted on cases that D did not learn from",

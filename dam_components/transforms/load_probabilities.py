@@ -32,6 +32,7 @@ class LoadProbabilitiesd(MapTransform):
         order: the file's axes, see :func:`~dam_components.data.stored_probabilities.read_probabilities`.
         image_key: the image, a ``MetaTensor`` ``(channels, ...)``.
         label_key: a label by which to notice swapped axes that have equal sizes; ``None``: no check.
+        output_key: where P̂ goes; ``None``: in place of the file's name.
 
     Raises:
         ValueError: as ``read_probabilities``, or if the axes agree with the label only when swapped.
@@ -53,6 +54,7 @@ class LoadProbabilitiesd(MapTransform):
         order: str | None = None,
         image_key: str = "image",
         label_key: str | None = None,
+        output_key: Hashable | None = None,
     ) -> None:
         super().__init__(keys)
         if len(self.keys) != 1:
@@ -61,6 +63,7 @@ class LoadProbabilitiesd(MapTransform):
         self.order = check_order(order)
         self.image_key = image_key
         self.label_key = label_key
+        self.output_key = output_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
@@ -71,7 +74,7 @@ class LoadProbabilitiesd(MapTransform):
             placed = on_grid_of(torch.from_numpy(stored), image)
             if self.label_key is not None:
                 self.check_axes(file, placed, result[self.label_key])
-            result[key] = placed
+            result[key if self.output_key is None else self.output_key] = placed
         return result
 
     def check_axes(self, file: Any, probabilities: torch.Tensor, label: torch.Tensor) -> None:

@@ -1,6 +1,7 @@
 """``confidence fit`` and ``apply``, from folders of files to a bundle, maps and a verdict."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.commands.confidence_maps import apply, model_configs
-from dam_components.commands.confidence_model import fit
+from dam_components.commands.confidence_model import fit, write_bundle
+from dam_components.commands.planning import name_by_user
+from dam_components.data.probability_cases import find_probabilities
+from dam_components.planning.stored_bundle import put_stored_inference
+from dam_components.planning.stored_dataset import stored_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (16, 20, 12)
@@ -105,6 +111,59 @@ def test_the_bundle_that_fit_wrote_runs_by_itself(model, tmp_path):
     assert config["network"]["_target_"] == "dam_components.networks.StoredProbabilities"
     assert config["weights"] == []
     assert config["spacing"] == [-1.0, -1.0, -1.0]
+
+
+def spaced_case(folder, name, seed, spacing):
+    """``write_case`` with other voxels. The probabilities are noise, so any resampling changes what is called."""
+    write_case(folder, name, seed)
+    for part in ("images", "labels"):
+        file = folder / part / f"{name}.nii.gz"
+        values = np.asarray(nibabel.load(file).dataobj)
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([*spacing, 1.0])), file)
+    p = np.random.default_rng(seed).dirichlet(np.ones(3), SHAPE).astype(np.float32).transpose(3, 2, 1, 0)
+    np.savez(folder / "stored" / f"{name}.npz", probabilities=p)
+
+
+def test_a_grid_of_its_own_leaves_the_segmentation_as_it_was(model, tmp_path):
+    target = Path(shutil.copytree(model[0], tmp_path / "model"))
+    file = target / "configs" / "inference.json"
+    config = json.loads(file.read_text())
+    assert not config["crop_nonzero"]
+    file.write_text(json.dumps(config | {"spacing": [1.3, 1.3, 1.5]}))
+    for number, spacing in enumerate(([1.0, 1.0, 1.5], [1.6, 1.6, 1.5])):
+        spaced_case(tmp_path, f"case_{number}", number, spacing)
+    apply(images=tmp_path / "images", probabilities=tmp_path / "stored", model=target, output=tmp_path / "out")
+    for number in range(2):
+        written = tmp_path / "out" / f"case_{number}" / f"case_{number}"
+        seg, map_ = (nibabel.load(f"{written}_{name}.nii.gz") for name in ("seg", "confidence"))
+        stored = np.load(tmp_path / "stored" / f"case_{number}.npz")["probabilities"].transpose(0, 3, 2, 1)
+        np.testing.assert_array_equal(np.asarray(seg.dataobj), stored.argmax(0))
+        assert map_.shape == SHAPE
+        np.testing.assert_allclose(map_.affine, nibabel.load(tmp_path / "images" / f"case_{number}.nii.gz").affine)
+
+
+def test_a_grid_is_planned_where_the_images_spacings_differ(cases, tmp_path):
+    for number in range(4):
+        spaced_case(tmp_path, f"case_{number}", number, [1.0, 1.0, 1.5] if number % 2 else [1.6, 1.6, 1.5])
+    stored = find_probabilities(str(tmp_path / "stored"))
+    for folder, files, grid in (
+        (tmp_path, stored, [1.3, 1.3, 1.5]),
+        (cases, find_probabilities(str(cases / "stored")), None),
+    ):
+        dataset = stored_dataset(str(folder / "images"), str(folder / "labels"), files, str(folder / "stored"))
+        name_by_user(dataset, None, {1: "front", 2: "back"})
+        assert write_bundle(tmp_path / f"model{grid is None}", bundle_folder(), dataset, files, "czyx") == grid
+    put_stored_inference(tmp_path / "modelFalse", [1.3, 1.3, 1.5])
+    for name in ("train.json", "inference.json"):
+        config = json.loads((tmp_path / "modelFalse" / "configs" / name).read_text())
+        assert (config["spacing"], config["crop_nonzero"]) == ([1.3, 1.3, 1.5], False)
+
+
+@pytest.mark.parametrize("spacing", ["1,1", "1,1,0", "far", "1,1,-1"])
+def test_a_bad_spacing_costs_nothing(cases, tmp_path, spacing):
+    with pytest.raises(ValueError, match="spacing must be native, or three positive numbers of mm"):
+        fit(cases / "images", cases / "labels", cases / "stored", tmp_path / "new", spacing=spacing)
+    assert not (tmp_path / "new").exists()
 
 
 def change(folder, change_values):
