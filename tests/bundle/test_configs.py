@@ -95,7 +95,8 @@ def test_training_and_inference_agree_on_networks_and_preprocessing():
 
 def test_evaluation_and_inference_make_the_same_of_the_networks_output():
     evaluation = ConfigParser.load_config_files([str(CONFIGS / name) for name in ("train.json", "evaluate.json")])
-    inference = json.loads((CONFIGS / "inference.json").read_text())["postprocessing"]["transforms"]
+    named = json.loads((CONFIGS / "inference.json").read_text())
+    inference = [named[step[1:]] if isinstance(step, str) else step for step in named["postprocessing"]["transforms"]]
     served = ("_desc_", "device", "inferer", "transform", "to_tensor")  # where things stand, and what a server asks
     own = {"CaseReportd", "ReviewPictured", "SaveDicomd", "SaveImaged", "SaveMapd", "WriteReportd"}
     judged, written = (
