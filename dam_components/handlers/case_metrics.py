@@ -84,7 +84,7 @@ class CaseMetrics:
                 classes=self.label_names,
                 **cut,
             )
-            name = case_name(file)
+            name = batch.get("case") or case_name(file)  # IBSR_01_seg.nii.gz is the label of IBSR_01
             self.cases[str(file)] = [{"case": name, **row} for row in rows]
 
     def write(self, engine: Engine) -> None:

@@ -85,7 +85,7 @@ class KeptSlices:
                 "prediction": np.asarray(item["pred"][0].cpu()).astype(np.uint8),
                 "confidence": np.asarray(item["confidence"][0].cpu(), np.float16),
             }
-            name = case_name(file)
+            name = batch.get("case") or case_name(file)
             first = True
             if self.regions:  # of the axial axis, wherever the file has it
                 affine = np.asarray(label.affine)

@@ -33,10 +33,10 @@ def cases(tmp_path):
     ]
 
 
-def evaluate(cases, handler, pred_key="pred", label_key="label"):
+def evaluate(cases, handler, pred_key="pred", label_key="label", **listed):
     def step(engine, item):
         file, prediction = item
-        engine.state.batch = [{label_key: MetaTensor(torch.zeros(1), meta={"filename_or_obj": str(file)})}]
+        engine.state.batch = [{label_key: MetaTensor(torch.zeros(1), meta={"filename_or_obj": str(file)}), **listed}]
         return [{pred_key: prediction}]
 
     engine = Engine(step)
@@ -61,6 +61,11 @@ def test_a_row_a_case_and_class_and_the_means(cases, tmp_path, caplog):
     assert metrics == {"dice prostate": 0.875, "dice rectum": 1.0, "mean_dice": 0.9375}
     assert "mean over 2 cases" in caplog.text
     assert "mean Dice of the classes: 0.9375" in caplog.text
+
+
+def test_a_case_has_the_name_that_its_list_gives_it(cases, tmp_path):
+    evaluate(cases[:1], CaseMetrics(tmp_path / "metrics.csv", NAMES), case="IBSR_01")  # its label: IBSR_01_seg.nii.gz
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["case"]) == {"IBSR_01"}
 
 
 def test_regions_are_added_and_stay_out_of_the_mean(cases, tmp_path):
