@@ -38,7 +38,7 @@ def bootstrap_pooled(
     weights = np.concatenate([np.ones((1, cases)), draws])
     flat = counts.reshape(cases, -1).astype(float)
     used = flat.any(axis=0)  # most bins of a histogram are empty
-    filled = np.ascontiguousarray(flat[:, used])
+    filled = flat[:, used]
     values = np.empty(len(weights))
     pooled = np.zeros(flat.shape[1])
     for i, weight in enumerate(weights):
