@@ -140,6 +140,16 @@ def case_name(path: str | os.PathLike) -> str:
     return named[0] if named else stem
 
 
+def name_from_meta(meta: Mapping[str, Any]) -> str:
+    """A case's name from what is known of one of its images: what its list calls it, else from the file.
+
+    Example:
+        >>> [name_from_meta({"filename_or_obj": "a/ct_0000.nii", **known}) for known in ({}, {"case": "a"})]
+        ['ct', 'a']
+    """
+    return str(meta.get(CASE_KEY) or case_name(str(meta["filename_or_obj"])))
+
+
 def listed_name(case: Mapping[str, Any]) -> str:
     """A case's name from its entry in a list: ``case`` where that is given, else from its image, or the first of them.
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import name_from_meta
 from dam_components.data.image_files import volume_loader
 from dam_components.distributed import gather_from_ranks
 from dam_components.metrics import apex_is_first, axial_axis, case_metrics, write_cases_csv
@@ -64,7 +64,8 @@ class CaseMetrics:
         """Adds the rows of the cases of this iteration."""
         state: Any = engine.state
         for item, batch in zip(state.output, state.batch, strict=True):
-            file = batch[self.label_key].meta["filename_or_obj"]
+            meta = batch[self.label_key].meta
+            file = meta["filename_or_obj"]
             label = self.read(file)
             prediction = item[self.pred_key][0]
             if prediction.shape != label.shape[1:]:
@@ -84,8 +85,7 @@ class CaseMetrics:
                 classes=self.label_names,
                 **cut,
             )
-            name = batch.get("case") or case_name(file)  # IBSR_01_seg.nii.gz is the label of IBSR_01
-            self.cases[str(file)] = [{"case": name, **row} for row in rows]
+            self.cases[str(file)] = [{"case": name_from_meta(meta), **row} for row in rows]
 
     def write(self, engine: Engine) -> None:
         """Writes the CSV, publishes and logs the means."""

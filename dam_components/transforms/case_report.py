@@ -15,7 +15,7 @@ from monai.transforms import MapTransform
 
 from dam_components import __version__
 from dam_components.data.case_reports import case_confidence
-from dam_components.data.dataset_layouts import CASE_KEY, case_name
+from dam_components.data.dataset_layouts import name_from_meta
 from dam_components.metrics import DiceCalibration, predicted_dice, structure_zone
 from dam_components.metrics.training_range import ImageNumbers
 from dam_components.plain_tensor import plain
@@ -279,7 +279,7 @@ def case_file(image: Any, output_dir: str | os.PathLike | None, postfix: str, ex
     source = meta.get("filename_or_obj")
     if source is None:
         raise ValueError("the image names no file, so its case has no name: set output_dir to null")
-    name = str(meta.get(CASE_KEY) or case_name(str(source)))
+    name = name_from_meta(meta)
     folder = Path(str(output_dir), name)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}_{postfix}{extension}", str(source)

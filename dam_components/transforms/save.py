@@ -8,7 +8,7 @@ from typing import Any
 from monai.data import NibabelWriter
 
 from dam_components.atomic_files import whole_file
-from dam_components.data.dataset_layouts import CASE_KEY, case_name
+from dam_components.data.dataset_layouts import name_from_meta
 
 __all__ = ["FractionWriter", "WholeFileWriter", "named_by_case"]
 
@@ -22,7 +22,7 @@ def named_by_case(meta: Mapping[str, Any], saver: Any) -> dict[str, Any]:
         >>> named_by_case({"filename_or_obj": "a/ct.nii.gz", "case": "a"}, None)
         {'subject': 'a.nii.gz', 'idx': None}
     """
-    return {"subject": f"{meta.get(CASE_KEY) or case_name(str(meta['filename_or_obj']))}.nii.gz", "idx": None}
+    return {"subject": f"{name_from_meta(meta)}.nii.gz", "idx": None}
 
 
 class WholeFileWriter(NibabelWriter):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from dam_components.data.dataset_layouts import case_name
+from dam_components.data.dataset_layouts import name_from_meta
 from dam_components.data.image_files import volume_loader
 from dam_components.metrics import apex_is_first, axial_axis, axial_thirds
 from dam_study.handlers.difficulty_frames import write_arrays
@@ -85,7 +85,7 @@ class KeptSlices:
                 "prediction": np.asarray(item["pred"][0].cpu()).astype(np.uint8),
                 "confidence": np.asarray(item["confidence"][0].cpu(), np.float16),
             }
-            name = batch.get("case") or case_name(file)
+            name = name_from_meta(batch["label"].meta)
             first = True
             if self.regions:  # of the axial axis, wherever the file has it
                 affine = np.asarray(label.affine)

@@ -33,10 +33,10 @@ def cases(tmp_path):
     ]
 
 
-def evaluate(cases, handler, pred_key="pred", label_key="label", **listed):
+def evaluate(cases, handler, pred_key="pred", label_key="label", **known):
     def step(engine, item):
         file, prediction = item
-        engine.state.batch = [{label_key: MetaTensor(torch.zeros(1), meta={"filename_or_obj": str(file)}), **listed}]
+        engine.state.batch = [{label_key: MetaTensor(torch.zeros(1), meta={"filename_or_obj": str(file), **known})}]
         return [{pred_key: prediction}]
 
     engine = Engine(step)
