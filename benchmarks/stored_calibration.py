@@ -18,8 +18,7 @@ from tqdm import tqdm
 from benchmarks.tables import write_table
 from dam_components.commands.confidence_model import read_training
 from dam_components.confidence.case_evidence import image_spacing
-from dam_components.confidence.cross_judgement import case_reader, confidence_of, stored_logits
-from dam_components.confidence.doubt_scores import Segmentation
+from dam_components.confidence.cross_judgement import case_reader, confidence_of, judge_voxels
 from dam_components.data import stored_training_cases
 from dam_components.metrics import calibration_counts, error_band, pooled_calibration_error
 
@@ -46,12 +45,8 @@ def read_voxels(model: Path) -> list[tuple[int, Voxels]]:
         confidence = confidence_of(parser, model / "output" / f"part{part}" / "model_confidence.pt")
         for listed in tqdm(stored_training_cases(file, only=part), desc=f"part {part}", unit="case"):
             item = read(listed)
-            case = Segmentation.of(item["image"].as_tensor()[None].float(), stored_logits(item))
+            case, values = judge_voxels(item, confidence)
             label, predicted = item["label"].as_tensor()[0].long().numpy(), case.predicted[0, 0].numpy()
-            with torch.no_grad():
-                judged = confidence(case.probabilities, case.image)[0, 0].numpy()
-            trusted = case.probabilities.amax(1)[0].numpy()
-            values = np.stack([judged, trusted, label == predicted]).astype(np.float32)
             spacing = image_spacing(item["image"], label.ndim)
             inside = [error_band(truth, predicted, spacing) for truth in (label, predicted)]
             kept = [values[:, where] for where in inside] + [values.reshape(3, -1)[:, ::EVERY]]

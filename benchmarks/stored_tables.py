@@ -13,8 +13,6 @@ import pandas as pd
 from dam_components.atomic_files import write_whole
 from dam_components.confidence.evidence_table import markdown_table
 
-RIVALS = ("softmax", "entropy", "temperature", "untrained", "shipped D")
-
 
 def lead(row: pd.Series, measure: str) -> str:
     """D's lead over the row's score with its interval."""

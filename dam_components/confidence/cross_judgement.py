@@ -28,6 +28,7 @@ __all__ = [
     "case_reader",
     "confidence_of",
     "judge_parts",
+    "judge_voxels",
     "rising_curve_of",
     "sample_cases",
     "stored_logits",
@@ -85,22 +86,27 @@ def sample_cases(
 def _voxels(
     item: Mapping[str, Any], part: int, confidence: Confidence, count: int, draw: np.random.Generator, band_mm: float
 ) -> CaseVoxels:
-    case = Segmentation.of(item["image"].as_tensor()[None].float(), stored_logits(item))
+    case, judged = judge_voxels(item, confidence)
     logits, labels = case.logits[0].flatten(1), item["label"].as_tensor().flatten()
     anywhere = torch.from_numpy(draw.permutation(logits.shape[1])[: max(count, 1)])
     predicted = case.predicted[0, 0].numpy()
     inside = error_band(predicted, predicted, image_spacing(item["image"], predicted.ndim), band_mm)
     near = np.flatnonzero(inside)
     near = draw.permutation(near)[:count] if len(near) > count else near
-    judged, trusted = confidence(case.probabilities, case.image), case.probabilities.amax(1)
+    of_d, softmax, right = judged.reshape(3, -1)[:, near]
     return CaseVoxels(
-        part,
-        logits[:, anywhere].T.contiguous(),
-        labels[anywhere].long(),
-        judged.flatten().numpy()[near],
-        trusted.flatten().numpy()[near],
-        labels.numpy()[near] == predicted.ravel()[near],
+        part, logits[:, anywhere].T.contiguous(), labels[anywhere].long(), of_d, softmax, right.astype(bool)
     )
+
+
+def judge_voxels(item: Mapping[str, Any], confidence: Confidence) -> tuple[Segmentation, np.ndarray]:
+    """The case as the model segmented it, and of every voxel: D's confidence, the largest probability, and 1 where the
+    predicted class is right: ``(3, ...)``, float32."""
+    case = Segmentation.of(item["image"].as_tensor()[None].float(), stored_logits(item))
+    right = case.predicted == item["label"].as_tensor()[None]
+    judged = confidence(case.probabilities, case.image)
+    values = torch.cat([judged.float(), case.probabilities.amax(1, keepdim=True), right.float()], dim=1)
+    return case, values[0].numpy()
 
 
 def rising_curve_of(voxels: Sequence[CaseVoxels], score: str = "judged", without: int | None = None) -> np.ndarray:

@@ -69,7 +69,7 @@ def fit_rising_curve(confidence: ArrayLike, right: ArrayLike, knots: int = 64) -
     before, after = -ends[:, curve[0, :1] > GAP - LIMIT], ends[:, curve[0, -1:] < LIMIT - GAP]
     curve = np.concatenate([before, curve, after], axis=1)
     curve = curve[:, np.diff(curve, prepend=-np.inf).min(axis=0) > GAP]
-    more = knots - curve.shape[1]  # beyond them nothing changes
+    more = knots - curve.shape[1]  # the others lie beyond every logit
     return np.concatenate([curve, curve[:, -1:] + np.arange(1, more + 1)], axis=1).astype(np.float32)
 
 

@@ -54,7 +54,7 @@ def error_band(
     reach = [math.ceil(width_mm / s) for s in spacing_mm]
     low, high = foreground.min(0), foreground.max(0) + 1
     near = tuple(slice(max(0, int(a) - r), int(b) + r) for a, b, r in zip(low, high, reach, strict=True))
-    for volume in (label[near], prediction[near]):
+    for volume in (label[near],) if prediction is label else (label[near], prediction[near]):
         for value in np.unique(volume):
             own = volume == value
             if not own.all():
