@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import fire
 import nibabel
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 from tqdm import tqdm
 
 from benchmarks.bundle_parts import CONFIGS
@@ -31,6 +31,7 @@ from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.confidence.evidence_table import markdown_table
 from dam_components.metrics import case_metrics
+from dam_study.statistics.significance import mean_interval
 
 __all__ = ["main"]
 
@@ -40,29 +41,29 @@ PROBES = (1, 2)  # epochs of the trainings that tell what an epoch costs
 MARKS = (0.86, 0.88)
 
 
+Command = tuple[list[str], dict[str, str]]
+"""Words, and variables of the environment."""
+
+
+@dataclass(frozen=True)
 class System:
     """A way to train, by command.
 
     Attributes:
         name: in the tables.
         describe: batch, steps an epoch and optimizer, for the page.
-        train: command and environment from the number of epochs and the folder of the model.
-        predict: the same for the test cases, with the folder of the segmentations.
-        found: the segmentations in that folder.
+        train: command from the number of epochs and the folder of the model.
+        predict: command from the folder of the model and that of the segmentations of the test cases.
+        found: the segmentation of a case in that folder.
         only_longest: whether it gets the longest budget alone.
     """
 
-    def __init__(
-        self,
-        name: str,
-        describe: str,
-        train: Callable[[int, Path], tuple[list[str], dict[str, str]]],
-        predict: Callable[[Path, Path], tuple[list[str], dict[str, str]]],
-        found: str,
-        only_longest: bool = False,
-    ) -> None:
-        self.name, self.describe, self.train, self.predict = name, describe, train, predict
-        self.found, self.only_longest = found, only_longest
+    name: str
+    describe: str
+    train: Callable[[int, Path], Command]
+    predict: Callable[[Path, Path], Command]
+    found: str
+    only_longest: bool = False
 
 
 def nnunet(
@@ -72,11 +73,11 @@ def nnunet(
     short = {"DAM_ITERATIONS": str(steps), "DAM_VALIDATE": "0"}
     chosen = ["-p", plans, "-tr", trainer, "-device", "cpu"]
 
-    def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
+    def train(epochs: int, model: Path) -> Command:
         command = [program("nnUNetv2_train"), "4", "3d_fullres", "all", *chosen]
         return command, {"nnUNet_results": str(model), "DAM_EPOCHS": str(epochs), **short}
 
-    def predict(model: Path, output: Path) -> tuple[list[str], dict[str, str]]:
+    def predict(model: Path, output: Path) -> Command:
         command = [program("nnUNetv2_predict"), "-d", "4", "-c", "3d_fullres", "-f", "all", "-npp", "1", "-nps", "1"]
         return [*command, *chosen, "-i", str(images), "-o", str(output)], {"nnUNet_results": str(model)}
 
@@ -90,16 +91,15 @@ def bundle(
     data: Path,
     images: Path,
     only_longest: bool = False,
-    overlays: Sequence[Path] = (),
 ) -> System:
     """This bundle by ``monai.bundle run``; only the last network counts, as nnU-Net's."""
 
-    def train(epochs: int, model: Path) -> tuple[list[str], dict[str, str]]:
+    def train(epochs: int, model: Path) -> Command:
         every = {"dataset_dir": data.absolute(), "model_dir": model / "model", "output_dir": model, "epochs": epochs}
         whole = {"folds#validation": 0, "keep_last": True, "validation_pictures": False}
-        return [sys.executable, *bundle_words([CONFIGS / "train.json", *overlays], {**every, **whole, **entries})], {}
+        return [sys.executable, *bundle_words([CONFIGS / "train.json"], {**every, **whole, **entries})], {}
 
-    def predict(model: Path, output: Path) -> tuple[list[str], dict[str, str]]:
+    def predict(model: Path, output: Path) -> Command:
         configs = [model / "model" / "configs" / f"{file}.json" for file in ("inference", "flips")]
         return [sys.executable, *bundle_words(configs, {"dataset_dir": images, "output_dir": output})], {}
 
@@ -114,18 +114,15 @@ def program(name: str) -> str:
     return found
 
 
-def run(command: list[str], environment: Mapping[str, str], log: Path) -> float:
+def run(command: Command, log: Path) -> float:
     """Runs it and gives its processor seconds.
 
     Raises:
         SystemExit: if it fails.
     """
-    before = dict(os.environ)
-    os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
-    ended = measured(command, log)
-    os.environ.clear()
-    os.environ.update(before)
+    words, variables = command
+    ended = measured(words, log, variables)
     if ended.status:
         raise SystemExit(f"a command failed: its output is in {log}")
     return ended.processor_s
@@ -136,19 +133,18 @@ def train(system: System, epochs: int, folder: Path) -> float:
     done = folder / "training.json"
     if not done.is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        command, environment = system.train(epochs, folder)
-        seconds = run(command, environment, folder.parent / f"{folder.name}.log")
+        seconds = run(system.train(epochs, folder), folder.parent / f"{folder.name}.log")
         write_whole(done, json.dumps({"epochs": epochs, "processor_s": seconds}))
     return json.loads(done.read_text(encoding="utf-8"))["processor_s"]
 
 
 def judge(system: System, folder: Path, labels: Path) -> pd.DataFrame:
     """Dice, ASD and HD95 of each test case and structure."""
-    predicted = folder / "predicted"
-    done = folder / "predicted.json"
-    if not done.is_file():
-        command, environment = system.predict(folder, predicted)
-        write_whole(done, json.dumps({"processor_s": run(command, environment, folder / "predicted.log")}))
+    predicted, unfinished = folder / "predicted", folder / "predicting"
+    if not predicted.is_dir():
+        shutil.rmtree(unfinished, ignore_errors=True)
+        run(system.predict(folder, unfinished), folder / "predicted.log")
+        unfinished.rename(predicted)
     rows = []
     for file in sorted(labels.glob("*.nii.gz")):
         case = file.name.removesuffix(".nii.gz")
@@ -188,10 +184,8 @@ def measure(systems: list[System], budgets: list[float], scratch: Path) -> Itera
 
 def interval(values: pd.Series, digits: int, scale: float = 1.0, sign: str = "") -> str:
     """Mean over cases with its 95 % interval."""
-    found = np.asarray(values, dtype=float) * scale
-    found = found[np.isfinite(found)]
-    drawn = bootstrap((found,), np.mean, n_resamples=2000, method="percentile", rng=0).confidence_interval
-    return f"{found.mean():{sign}.{digits}f} [{drawn.low:{sign}.{digits}f}, {drawn.high:{sign}.{digits}f}]"
+    mean, low, high = (scale * value for value in mean_interval(values))
+    return f"{mean:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
 def summarise(rows: pd.DataFrame, systems: list[System]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -279,9 +273,10 @@ def main(
     if not (work / "preprocessed" / NAME / "nnUNetPlansHalf.json").is_file():
         prepare(Path(data))
         plan = [program("nnUNetv2_plan_and_preprocess"), "-d", "4", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
-        run(plan, {"nnUNet_n_proc_DA": "1"}, work / "plan.log")
+        run((plan, {"nnUNet_n_proc_DA": "1"}), work / "plan.log")
         half_plan()
     images = work / "raw" / NAME / "imagesTs"
+    unet = json.loads((CONFIGS / "experiments" / "unet.json").read_text(encoding="utf-8"))["network_def"]
     systems = [
         nnunet(
             NNUNET,
@@ -309,12 +304,11 @@ def main(
         ),
         bundle(
             f"{OURS}, MONAI's UNet as S",
-            {"amp": amp},
+            {"amp": amp, "network_def": unet},
             "the same with MONAI's UNet of the same widths in S's place",
             Path(data),
             images,
             only_longest=True,
-            overlays=[here.parent / "networks" / "unet.json"],
         ),
         nnunet(
             f"{NNUNET} as released",

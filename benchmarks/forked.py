@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +81,16 @@ def started(words: Sequence[str], log: Path) -> Ended:
     return measured([sys.executable, "-m", *words], log)
 
 
-def measured(command: Sequence[str], log: Path) -> Ended:
-    """Runs a command; its children that it has waited for count too, of their memory the largest one's."""
+def measured(command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> Ended:
+    """Runs a command; its children that it has waited for count too, of their memory the largest one's.
+
+    Args:
+        command: and its words.
+        log: file for what it prints.
+        variables: of its environment, beside those of this process.
+    """
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **(variables or {})})
         _, code, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(code)
     return _ended(code, log, used, 0.0)

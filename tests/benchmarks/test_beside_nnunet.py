@@ -1,6 +1,7 @@
 """Beside nnU-Net: budgets, judging and tables, with small commands in the place of trainings."""
 
 import sys
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -81,8 +82,8 @@ def test_what_is_done_is_kept_and_a_half_done_training_is_not(scratch):
 
 
 def test_a_command_that_fails_names_its_log(scratch):
-    bad = system("bad", scratch)
-    bad.train = lambda epochs, folder: ([sys.executable, "-c", "raise SystemExit('no data')"], {})
+    fails = ([sys.executable, "-c", "raise SystemExit('no data')"], {})
+    bad = replace(system("bad", scratch), train=lambda epochs, folder: fails)
     with pytest.raises(SystemExit, match=r"its output is in .*model\.log"):
         train(bad, 1, scratch / "model")
     assert "no data" in (scratch / "model.log").read_text()
