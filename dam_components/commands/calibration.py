@@ -20,9 +20,11 @@ from dam_components.confidence.evidence_table import agreement_table, case_rows
 from dam_components.confidence.trained_bundle import (
     calibration_file,
     comma_words,
+    in_fold,
     load_models,
     named_entries,
     read_bundle,
+    read_inference,
     study_cases,
 )
 from dam_components.data import HARD_KINDS, HardCased
@@ -36,6 +38,7 @@ from dam_components.plain_tensor import plain
 __all__ = ["calibrate", "cross_calibrate", "fit_cases"]
 
 FOLDS = 5
+NETWORKS = ("weights", "confidence_weights")
 
 
 def calibrate(
@@ -46,7 +49,7 @@ def calibrate(
     confidence_weights: str | None = None,
     overlay: str | Sequence[str] = (),
     section: str = "validation",
-    fold: int | None = None,
+    fold: int | str | Sequence[int] | None = None,
     severity: float | str | Sequence[float] = (0.5, 1.0),
     level: float = 0.9,
     limit: int | None = None,
@@ -70,7 +73,10 @@ def calibrate(
         confidence_weights: of D; likewise.
         overlay: configuration files on top, tasks/promise12.json for instance, separated by commas.
         section: of the fold: validation, test, train or all.
-        fold: by default the configuration's.
+        fold: by default the configuration's; several, separated by commas, are pooled. {fold} in the name of a file
+            stands for the number of each: --fold 0,1 --section test --weights "models/fold{fold}/model.pt". The file is
+            then for the networks of the bundle's inference, and its ranges are of all cases. The D of train --folds all
+            has learned from these cases, so its errors may be somewhat larger than what is printed.
         severity: of the hard copies, separated by commas; 1 is hard. The copies of a case take them in turn, and those
             of the next case the other way round.
         level: the share of cases that the interval should hold.
@@ -85,33 +91,27 @@ def calibrate(
     steps = _severities(severity)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
-    entries = named_entries(data, weights, confidence_weights, fold, overrides)
-    parser = read_bundle(bundle_folder(bundle), comma_words(overlay), section=section, **entries)
-    dataset = parser.get_parsed_content("validate#dataset")
-    count = len(dataset) if limit is None else min(limit, len(dataset))
+    folds = [None] if fold is None else [int(word) for word in comma_words(fold)]
+    options = [in_fold(named_entries(data, weights, confidence_weights, number, overrides), number) for number in folds]
+    parsers = [read_bundle(bundle_folder(bundle), comma_words(overlay), section=section, **each) for each in options]
+    datasets = [parser.get_parsed_content("validate#dataset") for parser in parsers]
+    count = sum(len(dataset) if limit is None else min(limit, len(dataset)) for dataset in datasets)
     if count < 3:
         more = "train with --folds#validation 3, or name another --section"
-        remedy = "raise --limit" if count < len(dataset) else more
+        remedy = "raise --limit" if count < sum(map(len, datasets)) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
-    segmenter, confidence, device = load_models(parser)
-    scores = make_scores(["D"], confidence)
-
     cases: list[CaseEvidence] = []
-    for number, item in enumerate(study_cases(dataset, limit, "calibrate")):
-        turns = kinds_in_turn(HARD_KINDS, steps, number)
-        spoilers = [HardCased(("image", "label"), kind, step, seed) for kind, step in turns]
-        copies = [(CLEAN, item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
-        cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
+    for parser, dataset in zip(parsers, datasets, strict=True):
+        cases += _gather(parser, dataset, limit, steps, seed, done=len(cases) // (1 + len(HARD_KINDS)))
 
     calibration = fit_cases(cases, level)
     cross_calibrate(cases, level)
     target = calibration_file(parser) if output is None else Path(output)
     labels = parser.get_parsed_content("label_names")
-    networks = [
-        digest for name in ("weights", "confidence_weights") for digest in file_digests(parser.get_parsed_content(name))
-    ]
     names = {str(index): name for index, name in labels.items()}
-    training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section="train", **entries))
+    shipped, learnt = (parser, "train") if len(folds) == 1 else (read_inference(bundle_folder(bundle)), "all")
+    networks = [digest for name in NETWORKS for digest in file_digests(shipped.get_parsed_content(name))]
+    training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section=learnt, **options[0]))
     replace(calibration, networks=tuple(networks), label_names=names, training=training).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
     made = f"{len(HARD_KINDS)} hard copies of each"
@@ -122,6 +122,21 @@ def calibrate(
             f"take these intervals as rough: copies of {count} cases do not make up for the {min_cases(level)} cases "
             f"that {level:.0%} needs; name a larger --section, or lower --level"
         )
+
+
+def _gather(
+    parser: ConfigParser, dataset: Any, limit: int | None, steps: Sequence[float], seed: int, done: int
+) -> list[CaseEvidence]:
+    """Dice, true and predicted, of each case of a fold and its hard copies; ``done`` cases have had their turns."""
+    segmenter, confidence, device = load_models(parser)
+    scores = make_scores(["D"], confidence)
+    cases: list[CaseEvidence] = []
+    for number, item in enumerate(study_cases(dataset, limit, "calibrate"), done):
+        turns = kinds_in_turn(HARD_KINDS, steps, number)
+        spoilers = [HardCased(("image", "label"), kind, step, seed) for kind, step in turns]
+        copies = [(CLEAN, item), *((spoil.kind, spoil(item)) for spoil in spoilers)]
+        cases += [gather_case(copy, segmenter, scores, kind, device=device, regions=()) for kind, copy in copies]
+    return cases
 
 
 def worth_lines(table: pd.DataFrame, level: float) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from dam_components.atomic_files import copy_whole, write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.commands.training_stages import Amount, Stage, TrainingJob
+from dam_components.data import HARD_KINDS
 from dam_components.planning.config_text import config_text
 from dam_components.planning.model_folder import add_results
 
@@ -20,18 +21,6 @@ __all__ = ["fold_stages"]
 
 OUT_OF_FOLD = "$data.out_of_fold_cases(@dataset_dir, folds_file=@folds_file, **@folds)"
 EVERY_CASE = "$data.decathlon_split(@dataset_dir, 'all')"
-NO_VALIDATION = {
-    "validate#evaluator": None,
-    "best_network": None,
-    "best_confidence_network": None,
-    "run_state": {
-        name: f"@{name}"
-        for name in (
-            *("network", "confidence_network", "optimizer", "confidence_optimizer"),
-            *("lr_scheduler", "confidence_lr_scheduler"),
-        )
-    },
-}
 
 
 def fold_stages(job: TrainingJob, final: bool) -> Iterator[Stage]:
@@ -105,6 +94,18 @@ def fold_stages(job: TrainingJob, final: bool) -> Iterator[Stage]:
         amount.confidence_epochs,
         amount.confidence,
     )
+    yield Stage(
+        "calibration",
+        "what predicted Dice is worth, on the test cases of every fold by its S",
+        (
+            *("-m", "dam_components", "calibrate", "--bundle", str(job.model), "--seed", str(job.seed)),
+            *("--section", "test", "--fold", ",".join(map(str, range(amount.folds)))),
+            *("--weights", str(models / "fold{fold}" / "model.pt"), "--overrides", '{"other_S": true}'),
+        ),
+        (models / "calibration.json",),
+        work=5 * (1 + len(HARD_KINDS)) * len(amount.cases),
+        optional=True,
+    )
 
 
 def _write_final(job: TrainingJob, folders: list[Path]) -> None:
@@ -119,7 +120,7 @@ def _write_final(job: TrainingJob, folders: list[Path]) -> None:
         "epochs": int(statistics.median(best)),
         "keep_last": True,
         "train#dataset#data": EVERY_CASE,
-        **NO_VALIDATION,
+        "validate#dataset#data": [],
     }
     write_whole(job.work / "final.json", config_text(content))
 

@@ -23,6 +23,7 @@ __all__ = [
     "named_entries",
     "plain_values",
     "read_bundle",
+    "read_inference",
     "study_cases",
 ]
 
@@ -46,6 +47,14 @@ def read_bundle(bundle: str | os.PathLike, overlays: Sequence[str] = (), **overr
             raise ValueError(f"no entry of the configuration is called {name}: see {files[0]}")
     # a copy: folds#fold is set within folds, which may be the caller's
     parser.update(copy.deepcopy({"bundle_root": str(root), **overrides}))
+    return parser
+
+
+def read_inference(bundle: str | os.PathLike) -> ConfigParser:
+    """The bundle's inference, whose entries name the networks that it ships."""
+    parser = ConfigParser()
+    parser.read_config(str(Path(bundle) / "configs" / "inference.json"))
+    parser.update({"bundle_root": str(bundle)})
     return parser
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -120,6 +121,34 @@ def test_output_section_fold_severity_and_seed_are_obeyed(setup, gathered, tmp_p
     assert cases(section="test", overrides=overrides, severity="0.8")[1] != dice
     assert cases(section="test", overrides=overrides, seed=1)[1] != dice
     assert cases(section="test", overrides=overrides)[1] == dice
+
+
+def test_the_test_cases_of_several_folds_are_pooled_each_by_its_own_s(setup, gathered, tmp_path):
+    """As ``train --folds all`` has them: the file is for the networks of the bundle's inference."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(BUNDLE / "configs", bundle / "configs")
+    for fold in (0, 1):
+        (bundle / "models" / f"fold{fold}").mkdir(parents=True)
+        torch.manual_seed(fold)
+        S = EnhancedUNet(3, 1, 4, channels=CHANNELS, strides=STRIDES)
+        torch.save(S.state_dict(), bundle / "models" / f"fold{fold}" / "model.pt")
+    every, D = bundle / "models" / "model.pt", bundle / "models" / "model_confidence.pt"
+    torch.save(EnhancedUNet(3, 1, 4, channels=CHANNELS, strides=STRIDES).state_dict(), every)
+    shutil.copy(setup["confidence_weights"], D)
+    overrides = setup["overrides"] | {"folds": {"fold": 0, "folds": 2, "validation": 0, "seed": 0}}
+    options = {**setup, "bundle": str(bundle), "level": 0.6, "section": "test", "overrides": overrides}
+    options |= {"confidence_weights": None, "weights": str(bundle / "models" / "fold{fold}" / "model.pt")}
+    calibrate(**options, fold="0,1")
+    pooled = [(case.case, case.predicted_dice["D"].tolist()) for case in gathered if case.kind == "clean"]
+    calibration = DiceCalibration.load(D.with_name("calibration.json"), 3)
+    assert calibration.networks == tuple(file_digests([every, D]))
+    assert calibration.training.cases == len(pooled) == len(dict(pooled)) == 6
+    for fold in (0, 1):
+        gathered.clear()
+        weights = str(bundle / "models" / f"fold{fold}" / "model.pt")
+        calibrate(**options | {"weights": weights, "output": str(tmp_path / "c.json")}, fold=fold)
+        alone = [(case.case, case.predicted_dice["D"].tolist()) for case in gathered if case.kind == "clean"]
+        assert alone == pooled[3 * fold : 3 * fold + 3]
 
 
 def evidence(cases: int, copies: int = 6) -> list[CaseEvidence]:

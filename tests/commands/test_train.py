@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
-from dam_components.commands import training
+from dam_components.commands import training, training_folds
 from dam_components.commands.training import train
 from dam_components.commands.training_stages import TrainingJob, stages_of
 from dam_components.data import decathlon_split, out_of_fold_cases
@@ -161,8 +162,33 @@ def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
     assert folds == 5
     assert "  S  " not in shown
     assert "part0" not in shown.split("$ ")[0]
+    (line,) = (line for line in shown.splitlines() if " calibrate " in line)
+    assert "--section test --fold 0,1,2,3,4 --weights" in line
     train(str(patients), str(tmp_path / "F"), dry_run=True, final=True)
     assert "S on every case" in capsys.readouterr().out
+
+
+def test_the_final_model_can_be_evaluated_by_its_own_files(patients, tmp_path):
+    """Its training has no validation; evaluate.json, on top of the same train.json, needs an evaluator."""
+    configs = Path(__file__).parents[2] / "bundle" / "configs"
+    job, folders = TrainingJob(tmp_path / "M", configs.parent), [tmp_path / "fold0", tmp_path / "fold1"]
+    for folder, epoch in zip(folders, (3, 5), strict=True):
+        (folder / "docs").mkdir(parents=True)
+        (folder / "docs" / "training.json").write_text(json.dumps({"epochs": 9, "validation": {"epoch": epoch}}))
+    training_folds._write_final(job, folders)
+    files, parser = [str(configs / "train.json"), str(job.work / "final.json")], ConfigParser()
+    here = {"bundle_root": str(configs.parent), "dataset_dir": str(patients), "folds#validation": 2}
+    parser.read_config(files)
+    parser.update(here)
+    assert parser.get_parsed_content("epochs") == 4
+    assert len(parser.get_parsed_content("train#dataset#data")) == len(decathlon_split(patients, "all"))
+    assert len(parser.get_parsed_content("validate#dataset")) == 0
+    assert parser.get_parsed_content("train#handlers#5") is None  # ValidationHandler: it would fail without a case
+    assert parser["train#handlers#5#_target_"] == "ValidationHandler"
+    parser.read_config([*files, str(configs / "evaluate.json")])
+    parser.update(here)
+    assert parser["validate#evaluator#_target_"] == "SupervisedEvaluator"
+    assert len(parser.get_parsed_content("validate#dataset")) > 0
 
 
 @pytest.mark.parametrize(("cases", "stages"), [(1, ["S"]), (2, ["S", "part0", "part1", "D"]), (3, ["S", *STAGES[5:]])])
