@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from dam_components.data import make_folds
 from dam_study.commands.results import report
+from dam_study.statistics.significance import mean_interval
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -22,3 +25,42 @@ def test_the_tables_and_the_page_are_rebuilt_byte_for_byte(tmp_path, folder, dat
     for name, file in committed.items():
         if file.suffix != ".png":  # these follow matplotlib's version
             assert rebuilt[name].read_bytes() == file.read_bytes(), name
+
+
+def cross_validation_row(name, rows):
+    """A line of the table on that page: Dice of the two structures and of a case's mean, ASD and HD95."""
+    dice, cases = rows.groupby("label")["dice"].mean() * 100, rows.groupby("case")["dice"].mean() * 100
+    mean, low, high = mean_interval(cases)
+    distances = f"{rows['asd_mm'].mean():.3f} | {rows['hd95_mm'].mean():.2f}"
+    cells = [
+        name,
+        str(len(cases)),
+        *(f"{dice[label]:.2f}" for label in sorted(dice.index)),
+        f"{mean:.2f} [{low:.2f}, {high:.2f}]",
+    ]
+    return f"| {' | '.join(cells)} | {distances} |"
+
+
+def test_the_cross_validation_is_what_its_cases_say_and_tests_each_case_once():
+    folder = RESULTS / "hippocampus_cross_validation"
+    page, rows = (folder / "README.md").read_text(encoding="utf-8"), pd.read_csv(folder / "metrics.csv")
+    names = sorted(set(rows["case"]))
+    assert len(names) == 208
+    assert not rows.duplicated(["case", "label"]).any()
+    folds = make_folds(names, 5, 0, 0)
+    for number, fold in enumerate(folds):
+        assert cross_validation_row(str(number), rows[rows["case"].isin(fold["test"])]) in page
+    assert cross_validation_row("all", rows) in page
+    assert cross_validation_row("all but 0", rows[~rows["case"].isin(folds[0]["test"])]) in page
+    assert cross_validation_row("all, with flips", pd.read_csv(folder / "metrics_flips.csv")) in page
+
+
+def test_the_leads_of_the_cross_validation_are_what_their_cases_say():
+    folder = RESULTS / "hippocampus_cross_validation"
+    page, rows = (folder / "README.md").read_text(encoding="utf-8"), pd.read_csv(folder / "leads.csv")
+    dice = rows.groupby(["lead", "case"])["dice"].mean().unstack("lead") * 100
+    asd = rows.groupby("lead")["asd_mm"].mean()
+    for lead in dice:
+        mean, low, high = mean_interval(dice[lead] - dice["rate 1e-3"])
+        difference = "" if lead == "rate 1e-3" else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] "
+        assert f"| {dice[lead].mean():.2f} | {difference}| {asd[lead]:.3f} |" in page
