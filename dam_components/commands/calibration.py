@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from monai.bundle import ConfigParser
 from sklearn.model_selection import GroupKFold
 
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence, calibrate_case, gather_case, image_spacing
-from dam_components.confidence.doubt_scores import make_scores
+from dam_components.confidence.doubt_scores import Confidence, Segmenter, make_scores
 from dam_components.confidence.evidence_table import agreement_table, case_rows
 from dam_components.confidence.trained_bundle import (
     calibration_file,
     comma_words,
+    fold_numbers,
     in_fold,
     load_models,
     named_entries,
@@ -80,7 +82,7 @@ def calibrate(
         severity: of the hard copies, separated by commas; 1 is hard. The copies of a case take them in turn, and those
             of the next case the other way round.
         level: the share of cases that the interval should hold.
-        limit: take only this many cases, to try things out.
+        limit: take only this many cases of each fold, to try things out.
         seed: of the hard copies.
         overrides: other entries of the configuration by name: '{"channels": [8, 16, 32, 64]}'.
 
@@ -91,7 +93,7 @@ def calibrate(
     steps = _severities(severity)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
-    folds = [None] if fold is None else [int(word) for word in comma_words(fold)]
+    folds = fold_numbers(fold)
     options = [in_fold(named_entries(data, weights, confidence_weights, number, overrides), number) for number in folds]
     parsers = [read_bundle(bundle_folder(bundle), comma_words(overlay), section=section, **each) for each in options]
     datasets = [parser.get_parsed_content("validate#dataset") for parser in parsers]
@@ -100,17 +102,19 @@ def calibrate(
         more = "train with --folds#validation 3, or name another --section"
         remedy = "raise --limit" if count < sum(map(len, datasets)) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
+    models = [load_models(parser) for parser in parsers]  # all of them before any runs, which may take hours
+    parser = parsers[0]
+    shipped, learnt = (parser, "train") if len(folds) == 1 else (read_inference(bundle_folder(bundle)), "all")
+    networks = [digest for name in NETWORKS for digest in file_digests(shipped.get_parsed_content(name))]
     cases: list[CaseEvidence] = []
-    for parser, dataset in zip(parsers, datasets, strict=True):
-        cases += _gather(parser, dataset, limit, steps, seed, done=len(cases) // (1 + len(HARD_KINDS)))
+    for model, dataset in zip(models, datasets, strict=True):
+        cases += _gather(model, dataset, limit, steps, seed, done=len(cases) // (1 + len(HARD_KINDS)))
 
     calibration = fit_cases(cases, level)
     cross_calibrate(cases, level)
     target = calibration_file(parser) if output is None else Path(output)
     labels = parser.get_parsed_content("label_names")
     names = {str(index): name for index, name in labels.items()}
-    shipped, learnt = (parser, "train") if len(folds) == 1 else (read_inference(bundle_folder(bundle)), "all")
-    networks = [digest for name in NETWORKS for digest in file_digests(shipped.get_parsed_content(name))]
     training = training_range(read_bundle(bundle_folder(bundle), comma_words(overlay), section=learnt, **options[0]))
     replace(calibration, networks=tuple(networks), label_names=names, training=training).save(target)
     table = agreement_table(case_rows(cases, [labels[index] for index in sorted(labels, key=int)], ["D", CALIBRATED]))
@@ -125,10 +129,15 @@ def calibrate(
 
 
 def _gather(
-    parser: ConfigParser, dataset: Any, limit: int | None, steps: Sequence[float], seed: int, done: int
+    model: tuple[Segmenter, Confidence, torch.device],
+    dataset: Any,
+    limit: int | None,
+    steps: Sequence[float],
+    seed: int,
+    done: int,
 ) -> list[CaseEvidence]:
     """Dice, true and predicted, of each case of a fold and its hard copies; ``done`` cases have had their turns."""
-    segmenter, confidence, device = load_models(parser)
+    segmenter, confidence, device = model
     scores = make_scores(["D"], confidence)
     cases: list[CaseEvidence] = []
     for number, item in enumerate(study_cases(dataset, limit, "calibrate"), done):

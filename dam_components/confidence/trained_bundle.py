@@ -18,6 +18,7 @@ __all__ = [
     "calibration_file",
     "comma_words",
     "confidence_map",
+    "fold_numbers",
     "in_fold",
     "load_models",
     "named_entries",
@@ -88,6 +89,16 @@ def plain_values(value: Any) -> Any:
         {'amp': True, 'channels': [4, 8], 'calibration': None}
     """
     return _texts(value, lambda text: {"true": True, "false": False, "null": None}.get(text, text))
+
+
+def fold_numbers(fold: Any) -> list[int | None]:
+    """The folds that a person names, separated by commas; ``None``, the configuration's own, stands alone.
+
+    Example:
+        >>> fold_numbers("0, 2"), fold_numbers(1), fold_numbers(None)
+        ([0, 2], [1], [None])
+    """
+    return [None] if fold is None else [int(word) for word in comma_words(fold)]
 
 
 def in_fold(value: Any, fold: int | None) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.confidence.trained_bundle import comma_words, in_fold, named_entries
+from dam_components.confidence.trained_bundle import comma_words, fold_numbers, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_study.confidence.fold_study import FoldStudy, check_folds
 from dam_study.confidence.rival_scores import ALL_SCORES
@@ -84,7 +84,7 @@ def confidence(
             in_fold(calibration, number),
             limit,
         )
-        for number in ([None] if fold is None else [int(word) for word in comma_words(fold)])
+        for number in fold_numbers(fold)
     ]
     check_folds(studies)
     names = _score_names(rivals, bool(members))

@@ -15,6 +15,7 @@ from dam_components import cli
 from dam_components.commands.calibration import calibrate
 from dam_components.confidence.case_evidence import CALIBRATED, CaseEvidence
 from dam_components.data import HARD_KINDS, HardCased
+from dam_components.errors import plain_message
 from dam_components.metrics import DiceCalibration
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet, file_digests
 from dam_components.synthetic import write_pelvic_dataset
@@ -149,6 +150,12 @@ def test_the_test_cases_of_several_folds_are_pooled_each_by_its_own_s(setup, gat
         calibrate(**options | {"weights": weights, "output": str(tmp_path / "c.json")}, fold=fold)
         alone = [(case.case, case.predicted_dice["D"].tolist()) for case in gathered if case.kind == "clean"]
         assert alone == pooled[3 * fold : 3 * fold + 3]
+    gathered.clear()
+    (bundle / "models" / "fold1" / "model.pt").unlink()
+    with pytest.raises(RuntimeError) as error:  # MONAI's, around the bundle's own
+        calibrate(**options, fold="0,1")
+    assert re.search(r"no weights at .*fold1", plain_message(error.value))
+    assert not gathered  # fold 0 was not run in vain
 
 
 def evidence(cases: int, copies: int = 6) -> list[CaseEvidence]:
