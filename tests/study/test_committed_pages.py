@@ -10,9 +10,9 @@ from dam_study.commands.results import report
 from dam_study.statistics.significance import mean_interval
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
+pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are not there")
 
 
-@pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are not there")
 @pytest.mark.parametrize(
     ("folder", "data", "reference"),
     [("longer", "hippocampus", "default_flips"), ("literal", "hippocampus", "paper"), ("brain", "ibsr18", "unet")],
