@@ -19,7 +19,7 @@ SCORES: dict[str, str] = {
     "D": "1 - M, the confidence map",
     "softmax": "1 - largest probability",
     "entropy": "entropy over its largest value",
-    "temperature": "1 - largest probability at a temperature fitted on the validation cases",
+    "temperature": "1 - largest probability at a temperature fitted on cases that S did not learn from",
     "isotonic": "1 - largest probability behind a rising curve, fitted as D's is",
     "untrained": "1 - M of a D with its weights as they are drawn",
 }

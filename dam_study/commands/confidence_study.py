@@ -8,8 +8,8 @@ from typing import Any
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.trained_bundle import comma_words, fold_numbers, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
-from dam_study.confidence.fold_study import FoldStudy, check_folds
-from dam_study.confidence.rival_scores import ALL_SCORES
+from dam_study.confidence.fold_study import FoldStudy, check_folds, fit_temperatures
+from dam_study.confidence.rival_scores import ALL_SCORES, check_names
 from dam_study.confidence.study_facts import shell_command, study_facts
 from dam_study.confidence.study_files import write_study
 
@@ -39,8 +39,9 @@ def confidence(
 ) -> None:
     """Measures how well D finds S's errors and predicts Dice on unseen cases, beside its rivals on the same S.
 
-    Rivals: softmax, entropy, temperature (fitted on the validation cases), untrained (D before any training),
-    mc_dropout (8 passes), flips, and ensemble where other weights are given. Everything is compared on the grid and
+    Rivals: softmax, entropy, temperature (fitted on the validation cases, or without any on the cases of the other
+    folds), untrained (D before any training), mc_dropout (8 passes), flips, and ensemble where other weights are given.
+    Everything is compared on the grid and
     field of view that S sees. Of several folds, each with an S and a D of its own, all cases count as one study. Writes
     confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into the output folder.
 
@@ -88,6 +89,9 @@ def confidence(
     ]
     check_folds(studies)
     names = _score_names(rivals, bool(members))
+    check_names(names, len(members))
+    if "temperature" in names:
+        fit_temperatures(studies, seed)
     for study in studies:
         study.gather(names, spoilers, [int(axis) for axis in comma_words(flip_axes)], band_mm, seed)
 

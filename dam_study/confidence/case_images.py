@@ -26,14 +26,14 @@ from dam_components.confidence.trained_bundle import (
     study_cases,
 )
 from dam_components.data.hard_cases import HARD_KINDS, HardCased, kinds_in_turn
-from dam_components.metrics import DiceCalibration
+from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.metrics.dice_interval import CLEAN
 from dam_components.metrics.training_range import ImageNumbers
 from dam_components.networks import load_weights
 from dam_components.plain_tensor import plain
 from dam_components.predicted_class import predict_class
 from dam_components.transforms.review_reasons import REASONS, structure_reasons
-from dam_study.confidence.fold_study import validation_temperature
+from dam_study.confidence.fold_study import sample_voxels
 
 __all__ = ["LEARN", "JUDGE", "CaseImages"]
 
@@ -78,12 +78,8 @@ class CaseImages:
         file = calibration_file(self.parser)
         self.known = DiceCalibration.load(file).training if Path(file).is_file() else None
         untrained = confidence_map(self._read(LEARN, confidence_network="$@confidence_network_def.to(@device)"))
-        self.temperature = validation_temperature(
-            study_cases(self.parser.get_parsed_content("validate#dataset"), limit, "temperature"),
-            self.segmenter,
-            self.device,
-            seed,
-        )
+        cases = study_cases(self.parser.get_parsed_content("validate#dataset"), limit, "temperature")
+        self.temperature = fit_temperature(*sample_voxels(cases, self.segmenter, self.device, seed))
         self.scores = make_scores(SCORES, confidence, self.temperature, untrained)
         labels = self.parser.get_parsed_content("label_names")
         self.names = {int(index): name for index, name in labels.items()}

@@ -26,10 +26,10 @@ from dam_components.data.hard_cases import HardCased
 from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.networks import load_weights
 from dam_components.predicted_class import predict_class
-from dam_study.confidence.rival_scores import check_names, make_rivals
+from dam_study.confidence.rival_scores import make_rivals
 from dam_study.statistics import shared_errors
 
-__all__ = ["CASE_SCORES", "FoldStudy", "case_shared_errors", "check_folds", "validation_temperature"]
+__all__ = ["CASE_SCORES", "FoldStudy", "case_shared_errors", "check_folds", "fit_temperatures", "sample_voxels"]
 
 # predict Dice; each costs next to nothing, so hard cases get them too
 CASE_SCORES = ("D", "softmax", "temperature", "untrained")
@@ -52,7 +52,7 @@ class FoldStudy:
         parser: the configuration.
         fold: its number.
         learnt: the calibration, or ``None``.
-        temperature: fitted by :meth:`gather`, or ``None``.
+        temperature: fitted by :func:`fit_temperatures`, or ``None``.
         clean: evidence of each case, by :meth:`gather`.
         spoilt: evidence of each case made hard.
         errors: of each case, wrong voxels and those that all members share; empty without members.
@@ -108,20 +108,11 @@ class FoldStudy:
             spoilers: each makes a hard case of a case.
             flip_axes: spatial axes of flips.
             band_mm: width of the band around the structures.
-            seed: of dropout and of the temperature's voxels.
+            seed: of dropout.
 
         Raises:
-            ValueError: if a score has no such name or cannot be made, or a section has no case.
+            ValueError: if the section has no case.
         """
-        check_names(names, len(self.others))
-        if "temperature" in names:
-            cases = study_cases(
-                self._read("validation").get_parsed_content("validate#dataset"),
-                self.limit,
-                "temperature",
-                "leave temperature out of --rivals, or let folds#validation hold cases",
-            )
-            self.temperature = validation_temperature(cases, self.segmenter, self.device, seed)
         untrained = None
         if "untrained" in names:
             drawn = self._read(self.section, confidence_network="$@confidence_network_def.to(@device)")
@@ -142,6 +133,25 @@ class FoldStudy:
         if self.learnt is not None:
             for case in [*self.clean, *self.spoilt]:
                 calibrate_case(case, self.learnt)
+
+    def voxels(self, section: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """S's logits and the labels of voxels of a section's cases, see :func:`sample_voxels`.
+
+        Raises:
+            ValueError: if the section has no case.
+        """
+        cases = study_cases(
+            self._read(section).get_parsed_content("validate#dataset"),
+            self.limit,
+            f"temperature, fold {self.fold}",
+            "leave temperature out of --rivals, let folds#validation hold cases, or name several folds",
+        )
+        return sample_voxels(cases, self.segmenter, self.device, seed)
+
+    @property
+    def validates(self) -> bool:
+        """Whether the fold has validation cases."""
+        return len(self._read("validation").get_parsed_content("validate#dataset")) > 0
 
     def _read(self, section: str, **replaced: Any) -> ConfigParser:
         bundle, overlays, entries = self._sources
@@ -172,11 +182,29 @@ def check_folds(studies: Sequence[FoldStudy]) -> None:
         )
 
 
-def validation_temperature(
+def fit_temperatures(studies: Sequence[FoldStudy], seed: int = 0) -> None:
+    """Gives each fold the temperature of S on cases that it did not learn from.
+
+    They are the validation cases of the fold. Where it has none, they are the cases of the other folds, each segmented
+    by its own S: what D learned from, if the fold's cases were left out.
+
+    Raises:
+        ValueError: if a single fold has no validation cases.
+    """
+    apart = len(studies) > 1 and not all(study.validates for study in studies)
+    drawn = [study.voxels(study.section if apart else "validation", seed) for study in studies]
+    for study in studies:
+        used = [voxels for other, voxels in zip(studies, drawn, strict=True) if (other is not study) == apart]
+        study.temperature = fit_temperature(*(torch.cat(parts) for parts in zip(*used, strict=True)))
+
+
+def sample_voxels(
     cases: Iterator[Mapping[Any, Any]], segmenter: Segmenter, device: torch.device | str = "cpu", seed: int = 0
-) -> float:
-    """The temperature fitted on voxels of preprocessed cases, at most 200000 of each, drawn at random; see
-    :func:`~dam_components.metrics.fit_temperature`."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, of shape (voxels, classes), and labels of preprocessed cases: at most 200000 voxels of each, at random.
+
+    They are what :func:`~dam_components.metrics.fit_temperature` takes.
+    """
     draw = torch.Generator().manual_seed(seed)
     logits, labels = [], []
     for item in cases:
@@ -184,7 +212,7 @@ def validation_temperature(
         kept = torch.randperm(len(voxels), generator=draw)[:VOXELS_A_CASE]
         logits.append(torch.as_tensor(voxels)[kept])
         labels.append(torch.as_tensor(item["label"]).flatten().long().cpu()[kept])
-    return fit_temperature(torch.cat(logits), torch.cat(labels))
+    return torch.cat(logits), torch.cat(labels)
 
 
 def case_shared_errors(

@@ -11,11 +11,11 @@ from monai.inferers import SimpleInferer
 from dam_components.confidence.doubt_scores import Segmenter
 from dam_components.confidence.trained_bundle import named_entries, read_bundle
 from dam_components.data import HARD_KINDS
-from dam_components.metrics import ClassCalibration, DiceCalibration
+from dam_components.metrics import ClassCalibration, DiceCalibration, fit_temperature
 from dam_components.networks import EnhancedUNet, LocalCalibrationNet
 from dam_components.synthetic import write_pelvic_dataset
 from dam_study.commands.confidence_study import confidence
-from dam_study.confidence.fold_study import case_shared_errors, validation_temperature
+from dam_study.confidence.fold_study import case_shared_errors, sample_voxels
 from dam_study.confidence.rival_scores import ALL_SCORES
 from dam_study.confidence.study_facts import shared_words, shell_command
 
@@ -161,6 +161,33 @@ def test_folds_are_pooled_each_with_its_own_networks(study, tmp_path):
     assert "- errors: 100.0% of S's" in (tmp_path / "out" / "confidence.md").read_text()  # S itself repeats them all
 
 
+def test_temperature_without_validation_cases_is_of_the_other_folds(study, tmp_path):
+    files = {"weights": f"{tmp_path}/S{{fold}}.pt", "confidence_weights": f"{tmp_path}/D{{fold}}.pt"}
+    for fold, source in ((0, "model.pt"), (1, "other.pt"), (2, "model.pt")):
+        shutil.copy(os.path.join(os.path.dirname(study["weights"]), source), tmp_path / f"S{fold}.pt")
+        shutil.copy(study["confidence_weights"], tmp_path / f"D{fold}.pt")
+    overrides = study["overrides"] | {"folds": FOLDS | {"validation": 0}}
+
+    def temperatures(fold):
+        confidence(
+            **study
+            | files
+            | {"fold": fold, "rivals": "temperature", "output": str(tmp_path / "out")}
+            | {"overrides": overrides}
+        )
+        page = (tmp_path / "out" / "confidence.md").read_text()
+        return re.search(r"- temperature: (.*)\n", page)[1].split(", ")
+
+    first, second = temperatures("0,1")
+    assert first != second
+    # the first fold's is of the second one's S and cases, so a third fold changes it
+    one, two, _ = temperatures("0,1,2")
+    assert (one, two) != (first, second)
+    assert temperatures("1,0") == [second, first]
+    page = (tmp_path / "out" / "confidence.md").read_text()
+    assert "fitted on cases that S did not learn from" in page
+
+
 def test_band_and_temperature_follow_their_options(study, tmp_path):
     def table(**options):
         confidence(**{**study, "output": str(tmp_path), "rivals": "temperature", "limit": 1} | options)
@@ -205,7 +232,7 @@ def test_temperature_of_cases_is_fitted_on_their_voxels():
         return torch.cat([torch.zeros_like(x), x], dim=1)
 
     cases = iter([{"image": image, "label": labels}])
-    assert validation_temperature(cases, segment) == pytest.approx(2, rel=0.05)
+    assert fit_temperature(*sample_voxels(cases, segment)) == pytest.approx(2, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +245,7 @@ def test_temperature_of_cases_is_fitted_on_their_voxels():
         ({"overrides": {"chanels": [4]}}, "no entry of the configuration is called chanels"),
         (
             {"overrides": {"folds": FOLDS | {"validation": 0}}},
-            "no case for temperature: leave temperature out",
+            "no case for temperature, fold 0: leave temperature out",
         ),
         ({"severity": 0, "hard": True}, "severity must be positive"),
     ],
