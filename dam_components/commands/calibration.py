@@ -29,7 +29,7 @@ from dam_components.confidence.trained_bundle import (
     read_inference,
     study_cases,
 )
-from dam_components.data import HARD_KINDS, HardCased
+from dam_components.data import HARD_KINDS, HardCased, warn_of_known_cases
 from dam_components.data.hard_cases import kinds_in_turn
 from dam_components.metrics import DiceCalibration, min_cases
 from dam_components.metrics.dice_interval import CLEAN
@@ -102,6 +102,8 @@ def calibrate(
         more = "train with --folds#validation 3, or name another --section"
         remedy = "raise --limit" if count < sum(map(len, datasets)) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
+    for parser, dataset in zip(parsers, datasets, strict=True):
+        warn_of_known_cases(dataset.data, parser.get_parsed_content("weights"))
     models = [load_models(parser) for parser in parsers]  # all of them before any runs, which may take hours
     parser = parsers[0]
     shipped, learnt = (parser, "train") if len(folds) == 1 else (read_inference(bundle_folder(bundle)), "all")

@@ -6,6 +6,7 @@ from dam_components.data.few_labels import labelled_subset
 from dam_components.data.folds import Fold, decathlon_split, make_folds, out_of_fold_cases, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
+from dam_components.data.known_cases import warn_of_known_cases
 from dam_components.data.one_case import collate_one_case
 from dam_components.data.probability_cases import find_probabilities, list_stored_cases, stored_training_cases
 from dam_components.data.shards import cases_to_do
@@ -31,6 +32,7 @@ __all__ = [
     "read_folds",
     "read_probabilities",
     "stored_training_cases",
+    "warn_of_known_cases",
     "write_folds",
 ]
 

@@ -25,6 +25,7 @@ from dam_components.confidence.trained_bundle import (
     read_bundle,
     study_cases,
 )
+from dam_components.data import warn_of_known_cases
 from dam_components.data.hard_cases import HARD_KINDS, HardCased, kinds_in_turn
 from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.metrics.dice_interval import CLEAN
@@ -92,6 +93,7 @@ class CaseImages:
             severities: of the spoilt images, which take them in turn, as in dam calibrate.
         """
         dataset = self._read(section).get_parsed_content("validate#dataset")
+        warn_of_known_cases(dataset.data, self.parser.get_parsed_content("weights"))
         found: list[dict[str, Any]] = []
         for number, item in enumerate(study_cases(dataset, self.limit, f"images of section {section}")):
             found += self._judge(item, item, CLEAN, 0.0)

@@ -22,6 +22,7 @@ from dam_components.confidence.trained_bundle import (
     read_bundle,
     study_cases,
 )
+from dam_components.data import warn_of_known_cases
 from dam_components.data.hard_cases import HardCased
 from dam_components.metrics import DiceCalibration, fit_temperature
 from dam_components.networks import load_weights
@@ -83,6 +84,7 @@ class FoldStudy:
                 self.calibration_file, len(self.parser.get_parsed_content("label_names"))
             )
         self.dataset = self.parser.get_parsed_content("validate#dataset")
+        warn_of_known_cases(self.dataset.data, self.parser.get_parsed_content("weights"))
         self.segmenter, self.to_confidence, self.device = load_models(self.parser)
         self.others = [
             load_weights(copy.deepcopy(self.segmenter.network), path).to(self.device).eval() for path in members
