@@ -97,9 +97,9 @@ class _Digests:
 
 
 def _is_shown(item: Any) -> bool:
-    """Whether an item of a list is there for people, or writes the model's folder when all is computed."""
+    """Whether an item of a list is there for people alone, or writes the model's folder when all is computed."""
     if isinstance(item, str):
-        return item.startswith("$@trained_model.")
+        return item.startswith(("$@trained_model.", "$data.warn_of_known_cases("))
     return isinstance(item, Mapping) and str(item.get("_target_", "")).rpartition(".")[2] in SHOWN
 
 
