@@ -77,6 +77,7 @@ def experiment(
             if finished(cell):
                 print(f"finished before: {cell.folder}")
                 return
+            cell.store_folds()
             _run(cell, shell_line(["python", "-m", "dam_study", "experiment", *_words(asked)]))
     except Timeout:
         raise ValueError(f"{cell.folder} is being worked on by another process: wait for it, or end it") from None

@@ -13,8 +13,10 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.data import decathlon_split, write_folds
+from dam_components.data import decathlon_split
+from dam_components.data.folds import folds_content
 from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
@@ -35,6 +37,7 @@ class PlannedCell:
         setup: entries that go on top of both.
         settings: what a report needs to know: system, data, protocol, fold, seed, hash and ``entries``, the merged
             configuration of the training as written.
+        folds: content of the fold file that ``setup`` names.
     """
 
     folder: Path
@@ -42,6 +45,13 @@ class PlannedCell:
     evaluate: list[Path]
     setup: dict[str, Any]
     settings: dict[str, Any]
+    folds: dict[str, Any]
+
+    def store_folds(self) -> None:
+        """Writes the fold file, if it is not there: all cells of the same folds read it."""
+        file = Path(self.setup["folds_file"])
+        if not file.is_file():
+            write_whole(file, json.dumps(self.folds, indent=1) + "\n")
 
 
 def plan_cell(
@@ -57,7 +67,7 @@ def plan_cell(
     runs: str | os.PathLike | None = None,
     bundle: str | os.PathLike | None = None,
 ) -> PlannedCell:
-    """Merges the configurations of a cell, stores its folds if they are new, and names its directory.
+    """Merges the configurations of a cell and names its directory. Writes nothing.
 
     The hash is over what training and evaluation do (:mod:`~dam_study.experiments.cell_hash`), over the fold file and
     over the names of the cases. Arguments as in
@@ -99,14 +109,17 @@ def plan_cell(
     }
     root = (configs.parent / "output" / "runs" if runs is None else Path(runs)).absolute()
     folds_file = root / task / "folds-{folds}-{validation}-{seed}.json".format(**split)
-    if not folds_file.is_file():
-        write_folds(folds_file, cases, split["folds"], split["validation"], split["seed"])
-    decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
+    if folds_file.is_file():
+        decathlon_split(where, "test", fold, folds_file=folds_file)  # does it fit, and is there such a fold
+        stored = json.loads(folds_file.read_text(encoding="utf-8"))
+    else:
+        decathlon_split(where, "test", **split)
+        stored = folds_content(cases, split["folds"], split["validation"], split["seed"])
 
     changes = {**given, "folds": split, "seed": seed}
     training, evaluation = (_merged(files, changes) for files in (train, evaluate))
     runs_done, parts = zip(*map(hash_run, (training, evaluation)), strict=True)
-    content = [runs_done, hash_sources(set.union(*parts)), json.loads(folds_file.read_text(encoding="utf-8")), cases]
+    content = [runs_done, hash_sources(set.union(*parts)), stored, cases]
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     folder = root / task / system / f"fold{fold}-seed{seed}-{name}"
     models = folder / "models"
@@ -130,7 +143,7 @@ def plan_cell(
     }
     own = Path(__file__).parent
     return PlannedCell(
-        folder, [*train, own / "record_train.json"], [*evaluate, own / "record_evaluate.json"], setup, settings
+        folder, [*train, own / "record_train.json"], [*evaluate, own / "record_evaluate.json"], setup, settings, stored
     )
 
 

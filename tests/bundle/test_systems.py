@@ -39,9 +39,11 @@ S_ALONE = {
 @pytest.fixture
 def plan(patients, tmp_path):
     def make(system, **overrides):
-        return plan_cell(
+        cell = plan_cell(
             system, "pelvic", patients, folds=5, validation=1, overrides={**TINY, **overrides}, runs=tmp_path / "runs"
         )
+        cell.store_folds()
+        return cell
 
     return make
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from filelock import FileLock
 from snakemake.cli import main as snakemake
 
+from dam_components.synthetic import write_pelvic_dataset
 from dam_study.cli import main
 from dam_study.commands.single_cell import experiment
 from dam_study.experiments.planned_cell import plan_cell
@@ -264,13 +266,32 @@ def dry_run(grid, runs, folder, capfd):
     return text
 
 
-def test_the_grid_makes_its_synthetic_data(options, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
+def tree(folder):
+    """Files in a folder, but for Snakemake's own."""
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if ".snakemake" not in file.parts}
+
+
+def test_a_dry_run_writes_nothing_and_knows_the_patients_that_it_would_make(options, tmp_path, monkeypatch, capfd):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
     made = tmp_path / "made"
     grid = {"task": "pelvic", "data": str(made), "synthesize": {"cases": 10, "shape": [16, 16, 8]}}
     grid |= {"systems": ["unet"], "test_folds": [0], "seeds": [0], "overrides": json.loads(options["overrides"])}
-    assert "--system unet --task pelvic" in dry_run(grid, tmp_path / "runs", tmp_path, capfd)
-    assert len(json.loads((made / "dataset.json").read_text())["training"]) == 10
+    (tmp_path / "grid.json").touch()
+    before = tree(tmp_path)
+    text = dry_run(grid, tmp_path / "runs", tmp_path, capfd)
+    assert tree(tmp_path) == before
+    assert "--system unet --task pelvic" in text
+    assert f"--data {made}" in text
+    assert str(made / "dataset.json") in text  # it is made first
+    planned = re.search(r"fold0-seed0-\w{8}", text)[0]
+
+    write_pelvic_dataset(made, cases=10, shape=(16, 16, 8))  # the same names: the same cell
+    text = dry_run(grid, tmp_path / "runs", tmp_path, capfd)
+    assert planned in text
+    grid["synthesize"]["cases"] = 12
+    with pytest.raises(AssertionError, match="has 10 cases, the grid 12: name another folder"):
+        dry_run(grid, tmp_path / "runs", tmp_path, capfd)
 
 
 def test_the_grid_lists_what_is_missing_and_only_that(finished, options, tmp_path, monkeypatch, capfd):

@@ -19,7 +19,9 @@ SYSTEMS = sorted(file.stem for file in (bundle_folder() / "configs" / "experimen
 def plan(patients, tmp_path):
     def make(system="proposed", task="pelvic", data=None, validation=1, runs=None, **options):
         runs = tmp_path / "runs" if runs is None else runs
-        return plan_cell(system, task, data or patients, validation=validation, runs=runs, **options)
+        cell = plan_cell(system, task, data or patients, validation=validation, runs=runs, **options)
+        cell.store_folds()
+        return cell
 
     return make
 

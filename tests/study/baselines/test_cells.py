@@ -38,6 +38,7 @@ def test_a_cell_measures_the_cases_of_its_fold(system, patients, tmp_path, monke
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     overrides = {"spacing": [6.0, 6.0, 6.0], **TINY[system]}  # the files have 5 x 5 x 6 mm: it is inverted
     cell = plan_cell(system, "pelvic", patients, 0, 0, "two-fold", None, 0, overrides, tmp_path / "runs")
+    cell.store_folds()
     assert cell.settings["entries"]["epochs"] == 0  # nothing is trained
     workflow = ConfigWorkflow(
         [str(f) for f in cell.evaluate], logging_file=False, **cell.setup, output_dir=str(tmp_path)
