@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from monai.data import NibabelWriter
 
 from dam_components.atomic_files import whole_file
 from dam_components.data.dataset_layouts import name_from_meta
+
+STEP = float(np.nextafter(np.float32(1 / 255), 0, dtype=np.float32))  # in float32 1/255 is larger, and 255 of it above 1
 
 __all__ = ["FractionWriter", "WholeFileWriter", "named_by_case"]
 
@@ -59,5 +62,5 @@ class FractionWriter(WholeFileWriter):
     def create_backend_obj(cls, data_array: Any, affine: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
         """The image that is written."""
         image = super().create_backend_obj(data_array, affine=affine, dtype="uint8", **kwargs)
-        image.header.set_slope_inter(1 / 255, 0)
+        image.header.set_slope_inter(STEP, 0)
         return image

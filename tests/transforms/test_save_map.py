@@ -67,4 +67,6 @@ def test_by_default_the_file_holds_bytes_that_read_as_fractions(tmp_path):
 def test_values_a_little_outside_are_cut(tmp_path):
     data = {"confidence": MetaTensor(torch.tensor([[[[-0.01, 1.02]]]]), meta={"filename_or_obj": "a.nii.gz"})}
     told = SaveMapd("confidence", tmp_path, "confidence", resample=False)(data)["result"]["confidence_map"]
-    assert nib.load(told).get_fdata().ravel().tolist() == pytest.approx([0, 1])
+    read = nib.load(told).get_fdata()
+    assert read.ravel().tolist() == pytest.approx([0, 1])
+    assert read.max() <= 1  # the header's float32 would make it a little more
