@@ -100,15 +100,10 @@ def write_folds(
         ...     written == read_folds(f"{folder}/folds.json", ["a", "b", "c"])
         True
     """
-    content = folds_content(cases, folds, validation, seed)
-    write_whole(file, json.dumps(content, indent=1) + "\n")
-    return content["splits"]
-
-
-def folds_content(cases: Sequence[str], folds: int, validation: float | int, seed: int) -> dict[str, Any]:
-    """What ``write_folds`` stores; arguments as there."""
     splits = make_folds(cases, folds, validation, seed)
-    return {"seed": seed, "folds": folds, "validation": validation, "cases": sorted(cases), "splits": splits}
+    content = {"seed": seed, "folds": folds, "validation": validation, "cases": sorted(cases), "splits": splits}
+    write_whole(file, json.dumps(content, indent=1) + "\n")
+    return splits
 
 
 def read_folds(file: str | os.PathLike, cases: Iterable[str]) -> list[Fold]:

@@ -13,10 +13,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.data import decathlon_split
-from dam_components.data.folds import folds_content
+from dam_components.data import decathlon_split, make_folds, write_folds
 from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
@@ -51,7 +49,7 @@ class PlannedCell:
         """Writes the fold file, if it is not there: all cells of the same folds read it."""
         file = Path(self.setup["folds_file"])
         if not file.is_file():
-            write_whole(file, json.dumps(self.folds, indent=1) + "\n")
+            write_folds(file, self.folds["cases"], *(self.folds[name] for name in ("folds", "validation", "seed")))
 
 
 def plan_cell(
@@ -114,7 +112,11 @@ def plan_cell(
         stored = json.loads(folds_file.read_text(encoding="utf-8"))
     else:
         decathlon_split(where, "test", **split)
-        stored = folds_content(cases, split["folds"], split["validation"], split["seed"])
+        stored = {name: split[name] for name in ("seed", "folds", "validation")}
+        stored |= {
+            "cases": sorted(cases),
+            "splits": make_folds(cases, stored["folds"], stored["validation"], stored["seed"]),
+        }
 
     changes = {**given, "folds": split, "seed": seed}
     training, evaluation = (_merged(files, changes) for files in (train, evaluate))

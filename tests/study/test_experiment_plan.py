@@ -145,6 +145,14 @@ def test_the_tasks_own_validation_share(plan, tmp_path):
     assert (tmp_path / "runs" / "pelvic" / "folds-5-0.1-0.json").is_file()
 
 
+def test_what_is_stored_is_what_was_planned(plan, patients, tmp_path):
+    cell = plan_cell("unet", "pelvic", patients, validation=1, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    cell.store_folds()
+    assert json.loads(Path(cell.setup["folds_file"]).read_text()) == cell.folds == plan("unet").folds
+    assert plan("unet").settings["hash"] == cell.settings["hash"]
+
+
 def test_folds_are_stored_once_for_all_systems(plan):
     first, second = plan(), plan("unet", fold=3, seed=2)
     assert first.setup["folds_file"] == second.setup["folds_file"]
