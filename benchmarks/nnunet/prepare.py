@@ -1,4 +1,4 @@
-"""nnU-Net's dataset of the hippocampus, without the shipped model's test cases, and 3 folds of the rest."""
+"""nnU-Net's dataset of the hippocampus, without the test cases of fold 0, and 3 folds of the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import random
 import shutil
 from pathlib import Path
 
-BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
+from dam_components.data import decathlon_split
+
 NAME = "Dataset004_Hippocampus"
 
 
@@ -21,7 +22,7 @@ def prepare(data: Path, folds: int = 3, seed: int = 0) -> None:
         seed: of their order.
     """
     every = sorted(file.name.removesuffix(".nii.gz") for file in (data / "imagesTr").glob("hippocampus_*.nii.gz"))
-    held_out = set(json.loads((BUNDLE / "docs" / "cases.json").read_text(encoding="utf-8"))["test"])
+    held_out = {case["case"] for case in decathlon_split(data, "test")}
     rest = [name for name in every if name not in held_out]
     target = Path(os.environ["nnUNet_raw"]) / NAME  # noqa: SIM112
     for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):

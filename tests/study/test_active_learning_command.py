@@ -107,7 +107,7 @@ def test_a_killed_simulation_goes_on_and_ends_alike(short, trainings, tmp_path, 
 
     for change, message in (
         ({"epochs": 3}, "holds a simulation with another epochs, 2, not 3: name another --output"),
-        ({"overrides": short["overrides"] | {"learning_rate": 0.5}}, "another learning_rate, 0.001, not 0.5"),
+        ({"overrides": short["overrides"] | {"learning_rate": 0.5}}, "another learning_rate, 0.002, not 0.5"),
         ({"warm_start": True}, "another warm_start, false, not true"),
         ({"fold": 1}, "another folds#fold, 0, not 1"),
     ):
