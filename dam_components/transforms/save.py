@@ -11,9 +11,8 @@ from monai.data import NibabelWriter
 from dam_components.atomic_files import whole_file
 from dam_components.data.dataset_layouts import name_from_meta
 
-STEP = float(
-    np.nextafter(np.float32(1 / 255), 0, dtype=np.float32)
-)  # in float32 1/255 is larger, and 255 of it above 1
+# 1/255 in float32, rounded down: rounded as usual it is a little larger, and 255 of it are above 1
+STEP = float(np.nextafter(np.float32(1 / 255), 0, dtype=np.float32))
 
 __all__ = ["FractionWriter", "WholeFileWriter", "named_by_case"]
 
