@@ -15,7 +15,12 @@ pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are no
 
 @pytest.mark.parametrize(
     ("folder", "data", "reference"),
-    [("longer", "hippocampus", "default_flips"), ("literal", "hippocampus", "paper"), ("brain", "ibsr18", "unet")],
+    [
+        ("longer", "hippocampus", "default_flips"),
+        ("literal", "hippocampus", "paper"),
+        ("brain", "ibsr18", "unet"),
+        ("promise12_folds", "promise12", "default_flips"),
+    ],
 )
 def test_the_tables_and_the_page_are_rebuilt_byte_for_byte(tmp_path, folder, data, reference):
     report(str(RESULTS / folder / "runs"), str(tmp_path), reference=reference)
@@ -53,6 +58,32 @@ def test_the_cross_validation_is_what_its_cases_say_and_tests_each_case_once():
     assert cross_validation_row("all", rows) in page
     assert cross_validation_row("all but 0", rows[~rows["case"].isin(folds[0]["test"])]) in page
     assert cross_validation_row("all, with flips", pd.read_csv(folder / "metrics_flips.csv")) in page
+
+
+def region_row(name, rows):
+    """A line of the tables of PROMISE12's folds."""
+    whole = rows[rows["region"] == "whole"]
+    mean, low, high = mean_interval(whole["dice"] * 100)
+    parts = rows.groupby("region")["dice"].mean() * 100
+    cells = [name, str(len(whole)), f"{mean:.2f} [{low:.2f}, {high:.2f}]"]
+    cells += [f"{parts[region]:.2f}" for region in ("base", "middle", "apex")]
+    return f"| {' | '.join(cells)} | {whole['asd_mm'].mean():.2f} | {whole['hd95_mm'].mean():.2f} |"
+
+
+def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once():
+    folder = RESULTS / "promise12_folds"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    files = {n: next(folder.glob(f"runs/promise12/default_flips/fold{n}-*/metrics.csv")) for n in range(4)}
+    rows = pd.concat([pd.read_csv(file).assign(fold=number) for number, file in files.items()])
+    assert rows["case"].nunique() == 36
+    assert not rows.duplicated(["case", "region"]).any()
+    for number in range(4):
+        assert region_row(str(number), rows[rows["fold"] == number]) in page
+    assert region_row("all", rows) in page
+    assert region_row("all but 1", rows[rows["fold"] != 1]) in page
+    small = pd.read_csv(folder / "small_window.csv")
+    for number in (0, 1):
+        assert region_row(str(number), small[small["fold"] == number]) in page
 
 
 def test_the_leads_of_the_cross_validation_are_what_their_cases_say():
