@@ -197,7 +197,8 @@ def fit_temperatures(studies: Sequence[FoldStudy], seed: int = 0) -> None:
     drawn = [study.voxels(study.section if apart else "validation", seed) for study in studies]
     for study in studies:
         used = [voxels for other, voxels in zip(studies, drawn, strict=True) if (other is not study) == apart]
-        study.temperature = fit_temperature(*(torch.cat(parts) for parts in zip(*used, strict=True)))
+        logits, labels = (torch.cat(parts) for parts in zip(*used, strict=True))
+        study.temperature = fit_temperature(logits, labels)
 
 
 def sample_voxels(
