@@ -19,8 +19,8 @@ def warn_of_known_cases(cases: Iterable[Mapping[str, Any]], weights: str | os.Pa
 
     Args:
         cases: each with its name as ``case``.
-        weights: of S, in a bundle's ``models``. Its ``docs/cases.json`` has the names under ``train`` and
-            ``validation``. Weights that lie elsewhere say nothing.
+        weights: of S, in a bundle's ``models``. Its ``docs/cases.json`` has the names under ``train``. Weights that
+            lie elsewhere say nothing.
 
     Returns:
         How many cases are known; 0 for weights that say nothing.
@@ -29,13 +29,12 @@ def warn_of_known_cases(cases: Iterable[Mapping[str, Any]], weights: str | os.Pa
     known: set[str] = set()
     for file in {Path(file).absolute().parents[1] / "docs" / "cases.json" for file in files}:
         if file.is_file():
-            named = json.loads(file.read_text(encoding="utf-8"))
-            known |= {*named.get("train", ()), *named.get("validation", ())}
+            known |= {*json.loads(file.read_text(encoding="utf-8")).get("train", ())}
     names = {str(case["case"]) for case in cases}
     if count := len(names & known):
         logger.warning(
-            "%d of these %d cases are in docs/cases.json beside the weights: they took part in the training, so Dice "
-            "and confidence look better than on cases that are new",
+            "the networks learned from %d of these %d cases (docs/cases.json beside the weights), so Dice and "
+            "confidence look better than on cases that are new",
             count,
             len(names),
         )

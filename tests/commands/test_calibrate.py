@@ -63,6 +63,13 @@ def gathered(monkeypatch):
     return found
 
 
+def test_it_asks_whether_the_networks_know_these_cases(setup, gathered, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(command, "warn_of_known_cases", lambda cases, weights: asked.append((len(cases), weights)))
+    calibrate(**setup, output=str(tmp_path / "c.json"), level=0.6)
+    assert asked == [(3, setup["weights"])]
+
+
 def test_command_fits_saves_and_prints(setup, gathered, monkeypatch, capsys):
     made = []
 

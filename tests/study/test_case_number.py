@@ -106,7 +106,11 @@ def test_the_command_gathers_judges_and_reads_its_own_file(tmp_path, monkeypatch
     calibrate(**options, level=0.6, severity=1.0)
     output = str(tmp_path / "out")
     monkeypatch.setattr("dam_study.confidence.case_tables.DiceCalibration", Lenient)
+    asked = []
+    name = "dam_study.confidence.case_images.warn_of_known_cases"
+    monkeypatch.setattr(name, lambda cases, weights: asked.append((len(cases), weights)))
     case_number(**options, output=output, ensemble=str(tmp_path / "model.pt"), severity=1.0, resamples=20)
+    assert asked == [(3, options["weights"])] * 2  # of those that calibrate, and of those that judge
     rows = pd.read_csv(tmp_path / "out" / "images.csv")
     assert rows.groupby("section")["case"].nunique().to_dict() == {"test": 3, "validation": 3}
     assert set(rows["kind"]) == {"clean", *kinds}

@@ -188,6 +188,14 @@ def test_temperature_without_validation_cases_is_of_the_other_folds(study, tmp_p
     assert "fitted on cases that S did not learn from" in page
 
 
+def test_it_asks_whether_the_networks_know_these_cases(study, tmp_path, monkeypatch):
+    asked = []
+    name = "dam_study.confidence.fold_study.warn_of_known_cases"
+    monkeypatch.setattr(name, lambda cases, weights: asked.append((len(cases), weights)))
+    confidence(**study, output=str(tmp_path), rivals="softmax")
+    assert asked == [(2, study["weights"])]
+
+
 def test_band_and_temperature_follow_their_options(study, tmp_path):
     def table(**options):
         confidence(**{**study, "output": str(tmp_path), "rivals": "temperature", "limit": 1} | options)

@@ -18,7 +18,6 @@ import torch
 from filelock import FileLock
 from snakemake.cli import main as snakemake
 
-from dam_components.synthetic import write_pelvic_dataset
 from dam_study.cli import main
 from dam_study.commands.single_cell import experiment
 from dam_study.experiments.planned_cell import plan_cell
@@ -256,9 +255,14 @@ def test_the_command_line_hands_json_on(options, capsys):
 
 def dry_run(grid, runs, folder, capfd):
     """What Snakemake would do for a grid, in a folder of its own."""
+    return run_grid(grid, runs, folder, capfd, "--dry-run")
+
+
+def run_grid(grid, runs, folder, capfd, *more):
+    """What Snakemake prints."""
     (folder / "grid.json").write_text(json.dumps({"runs": str(runs), "grids": {"tiny": grid}}))
-    words = ["--snakefile", Path(__file__).parents[2] / "experiments" / "Snakefile", "--dry-run", "--cores", "1"]
-    words += ["--printshellcmds", "--configfile", folder / "grid.json", "--config", "only=tiny"]
+    words = ["--snakefile", Path(__file__).parents[2] / "experiments" / "Snakefile", "--cores", "1"]
+    words += ["--printshellcmds", "--configfile", folder / "grid.json", "--config", "only=tiny", *more]
     with pytest.raises(SystemExit) as ended:
         snakemake([str(word) for word in words])
     text = "".join(capfd.readouterr())
@@ -286,9 +290,13 @@ def test_a_dry_run_writes_nothing_and_knows_the_patients_that_it_would_make(opti
     assert str(made / "dataset.json") in text  # it is made first
     planned = re.search(r"fold0-seed0-\w{8}", text)[0]
 
-    write_pelvic_dataset(made, cases=10, shape=(16, 16, 8))  # the same names: the same cell
+    run_grid(grid, tmp_path / "runs", tmp_path, capfd, "--until", "patients_made")
+    index = json.loads((made / "dataset.json").read_text())
+    assert len(index["training"]) == 10
+    assert index["synthetic"]["shape"] == [16, 16, 8]
     text = dry_run(grid, tmp_path / "runs", tmp_path, capfd)
-    assert planned in text
+    assert planned in text  # the same names: the same cell
+    assert "patients_made" not in text
     grid["synthesize"]["cases"] = 12
     with pytest.raises(AssertionError, match="has 10 cases, the grid 12: name another folder"):
         dry_run(grid, tmp_path / "runs", tmp_path, capfd)
