@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import runpy
@@ -62,6 +63,7 @@ def forked(work: Callable[[], None], log: Path) -> Ended:
         work: what is done; an uncaught error ends the process as Python does, through ``sys.excepthook``.
         log: file for what it prints.
     """
+    gc.collect()  # what the fork would free of this process's garbage would hide what its work takes
     sys.stdout.flush()
     sys.stderr.flush()
     reads, writes = os.pipe()
