@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import fire
@@ -18,24 +18,31 @@ __all__ = ["main", "measure"]
 
 PROBLEMS = {
     "4x64x64x16": Problem(),
-    "bundle, 2x40x56x40": Problem(patch=(40, 56, 40), batch=2, strides=(2, 2, 2)),
+    "bundle, 1x32x48x32": Problem(patch=(32, 48, 32), batch=1, strides=(2, 2, 2)),
 }
+ITERATIONS = 2  # of a round: what is done in every second one is in each round
 
 
 def measure(
     problem: Problem, rounds: int = 30, variants: Sequence[str] = tuple(STEPS), with_memory: bool = True
 ) -> pd.DataFrame:
-    """One row a variant: seconds, peak memory, and their ratios to the supervised step."""
+    """One row a variant: seconds of a step, peak memory, and their ratios to the supervised step."""
+
+    def round_of(step: Callable[[], object]) -> Callable[[], object]:
+        return lambda: [step() for _ in range(ITERATIONS)]
+
     steps = {name: build_step(name, problem) for name in variants}
     compiled = replace(problem, compile=True)
     if torch.device(problem.device).type == "cuda":
         steps |= {f"{name}, compiled": build_step(name, compiled) for name in variants[:2]}
-    rows = time_rows(interleave(steps, rounds, problem.device, warmup=2), problem.device)
+    times = interleave({name: round_of(step) for name, step in steps.items()}, rounds, problem.device, warmup=2)
+    rows = time_rows({name: seconds / ITERATIONS for name, seconds in times.items()}, problem.device)
     if with_memory:
         del steps
         for row in rows:
-            name, _, how = row["variant"].partition(", ")
-            row["peak_mb"] = peak_mb(build_step, (name, compiled if how else problem), problem.device)
+            name = row["variant"].removesuffix(", compiled")
+            how = problem if name == row["variant"] else compiled
+            row["peak_mb"] = peak_mb(build_step, (name, how), problem.device)
             row["memory_ratio"] = row["peak_mb"] / max(rows[0]["peak_mb"], 1e-9)
     return pd.DataFrame(rows)
 

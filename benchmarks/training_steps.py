@@ -1,10 +1,11 @@
-"""One training step of S in four ways, as functions of no argument: alone, beside D, and in MONAI's two adversarial
+"""One training step of S as functions of no argument: alone, beside D, and in MONAI's two adversarial
 trainers with the same S and D and the nearest losses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -124,14 +125,12 @@ def supervised(problem: Problem) -> Trainer:
     return trainer
 
 
-def confidence(problem: Problem) -> Trainer:
-    """S beside D with train.json's options, after the warm-up."""
+def confidence(problem: Problem, **changes: Any) -> Trainer:
+    """S beside D with train.json's options, after the warm-up; ``changes`` are the trainer's."""
     S, D = problem.networks()
     parts = problem.parts()
-    loss, confidence_loss, adversarial_loss, lambda_adv, largest = (
-        parts.get_parsed_content(name)
-        for name in ("loss", "confidence_loss", "adversarial_loss", "lambda_adv", "clip_grad_norm")
-    )
+    names = ("loss", "confidence_loss", "adversarial_loss", "lambda_adv", "adversarial_interval", "clip_grad_norm")
+    loss, confidence_loss, adversarial_loss, lambda_adv, interval, largest = map(parts.get_parsed_content, names)
     return ConfidenceTrainer(
         torch.device(problem.device),
         1,
@@ -143,7 +142,7 @@ def confidence(problem: Problem) -> Trainer:
         adamw(D),
         confidence_loss,
         adversarial_loss,
-        lambda_adv=lambda_adv,
+        **{"lambda_adv": lambda_adv, "adversarial_interval": interval, **changes},
         clip_grad_norm=largest,
         amp=problem.amp,
         compile=problem.compile,
@@ -226,6 +225,8 @@ def gan(problem: Problem) -> Trainer:
 STEPS: dict[str, Callable[[Problem], Trainer]] = {
     "supervised": supervised,
     "ConfidenceTrainer": confidence,
+    "ConfidenceTrainer, Eq. 6 in every step": partial(confidence, adversarial_interval=1),
+    "ConfidenceTrainer without Eq. 6": partial(confidence, lambda_adv=0.0),
     "AdversarialTrainer": adversarial,
     "GanTrainer": gan,
 }
@@ -242,4 +243,9 @@ def build_step(variant: str, problem: Problem) -> Callable[[], object]:
     trainer = STEPS[variant](problem)
     trainer.state.epoch = 1
     batch = problem.data()
-    return lambda: trainer._iteration(trainer, batch)
+
+    def step() -> object:
+        trainer.state.iteration += 1
+        return trainer._iteration(trainer, batch)
+
+    return step

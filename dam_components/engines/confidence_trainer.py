@@ -39,7 +39,7 @@ class ConfidenceKeys:
     CONFIDENCE = "confidence"  # M, (1, ...)
     CONFIDENCE_LOSS = "confidence_loss"  # L_D, Eq. 4
     SEGMENTATION_LOSS = "segmentation_loss"  # L_DamHyb, Eq. 10
-    ADVERSARIAL_LOSS = "adversarial_loss"  # L_ADV, Eq. 6; 0 where lambda_adv is
+    ADVERSARIAL_LOSS = "adversarial_loss"  # L_ADV, Eq. 6, as last computed; 0 where lambda_adv is
 
 
 class ConfidenceTrainer(SupervisedTrainer):
@@ -71,6 +71,8 @@ class ConfidenceTrainer(SupervisedTrainer):
             ``label_weight`` is above 0.
         adversarial_loss: Eq. 6, of D's logits; not needed where ``lambda_adv`` is 0.
         lambda_adv: λ1 of Eq. 11. At 0, D is not run a second time.
+        adversarial_interval: n: the adversarial term is computed in every n-th iteration, then with n times its weight
+            (lazy regularization, Karras et al. 2020). Its mean weight is λ1, at an n-th of its price.
         confidence_steps: D's steps for each step of S.
         warmup_epochs: epochs in which D learns and S does not look at it yet (F = 1, λ1 = 0): a D that knows nothing
             points at random voxels.
@@ -100,6 +102,7 @@ class ConfidenceTrainer(SupervisedTrainer):
         confidence_loss: Callable,
         adversarial_loss: Callable | None = None,
         lambda_adv: float = 0.005,
+        adversarial_interval: int = 1,
         confidence_steps: int = 1,
         warmup_epochs: int = 0,
         clip_grad_norm: float | None = None,
@@ -123,10 +126,10 @@ class ConfidenceTrainer(SupervisedTrainer):
         compile: bool = False,
         compile_kwargs: dict | None = None,
     ) -> None:
-        if lambda_adv < 0 or warmup_epochs < 0 or confidence_steps < 1:
+        if lambda_adv < 0 or warmup_epochs < 0 or confidence_steps < 1 or adversarial_interval < 1:
             raise ValueError(
-                "lambda_adv and warmup_epochs must be >= 0 and confidence_steps >= 1, got "
-                f"{lambda_adv}, {warmup_epochs} and {confidence_steps}"
+                "lambda_adv and warmup_epochs must be >= 0, confidence_steps and adversarial_interval >= 1, got "
+                f"{lambda_adv}, {warmup_epochs}, {confidence_steps} and {adversarial_interval}"
             )
         if clip_grad_norm is not None and clip_grad_norm <= 0:
             raise ValueError(f"clip_grad_norm must be None or > 0, got {clip_grad_norm}")
@@ -152,6 +155,8 @@ class ConfidenceTrainer(SupervisedTrainer):
         self.confidence_loss = confidence_loss
         self.adversarial_loss = adversarial_loss
         self.lambda_adv = lambda_adv
+        self.adversarial_interval = adversarial_interval
+        self._last_adversarial = torch.zeros((), device=device)
         self.confidence_steps = confidence_steps
         self.warmup_epochs = warmup_epochs
         self.clip_grad_norm = clip_grad_norm
@@ -304,18 +309,20 @@ class ConfidenceTrainer(SupervisedTrainer):
         """One step of S."""
         optimizer.zero_grad(set_to_none=self.optim_set_to_none)
         heeds = self.state.epoch > self.warmup_epochs
+        is_due = heeds and self.state.iteration % self.adversarial_interval == 0
         attention = {"confidence": confidence if heeds else None} if self.loss_takes_confidence else {}
         segmentation = self.loss_function(scales, labels, **attention).mean()
-        adversarial = torch.zeros_like(segmentation)
+        loss = segmentation
         # not through DistributedDataParallel, which would wait for gradients of D that never come
         network = undistributed(self.confidence_network)
         with frozen(network):
-            if heeds and self.lambda_adv > 0 and self.adversarial_loss is not None:
+            if is_due and self.lambda_adv > 0 and self.adversarial_loss is not None:
                 with self._autocast():
                     judgement = network(torch.cat([probabilities, image], dim=1))
                 adversarial = self.adversarial_loss(judgement.float())
-            loss = segmentation + self.lambda_adv * adversarial
-            self._publish(loss, segmentation, adversarial)
+                loss = segmentation + self.adversarial_interval * self.lambda_adv * adversarial
+                self._last_adversarial = adversarial.detach()
+            self._publish(loss, segmentation, self._last_adversarial)
             self.scaler.scale(loss).backward()
         self._more_gradients()
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
@@ -327,7 +334,7 @@ class ConfidenceTrainer(SupervisedTrainer):
     def _publish(self, loss: torch.Tensor, segmentation: torch.Tensor, adversarial: torch.Tensor) -> None:
         self.state.output[CommonKeys.LOSS] = loss
         self.state.output[ConfidenceKeys.SEGMENTATION_LOSS] = segmentation.detach()
-        self.state.output[ConfidenceKeys.ADVERSARIAL_LOSS] = adversarial.detach()
+        self.state.output[ConfidenceKeys.ADVERSARIAL_LOSS] = adversarial
         self.fire_event(IterationEvents.LOSS_COMPLETED)
 
     def _step(self, scaler: torch.amp.GradScaler, optimizer: Optimizer, network: nn.Module) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.blocks import ChannelSELayer, Convolution, ResidualUnit
@@ -177,6 +178,12 @@ def smooth(x: torch.Tensor, axes: list[int]) -> torch.Tensor:
         >>> smooth(torch.tensor([[[0.0, 0.0, 4.0, 0.0]]]), axes=[0])
         tensor([[[0., 1., 2., 1.]]])
     """
+    if not torch.jit.is_scripting() and x.requires_grad:
+        return _Smoothing.apply(x, axes)
+    return _shifted_sums(x, axes)
+
+
+def _shifted_sums(x: torch.Tensor, axes: list[int]) -> torch.Tensor:
     for spatial_axis in axes:
         axis = 2 + spatial_axis
         last = x.shape[axis] - 1
@@ -187,6 +194,20 @@ def smooth(x: torch.Tensor, axes: list[int]) -> torch.Tensor:
         total.narrow(axis, last, 1).add_(x.narrow(axis, last, 1), alpha=0.25)
         x = total
     return x
+
+
+class _Smoothing(torch.autograd.Function):
+    """:func:`smooth` with its gradient: with the border repeated its matrix is symmetric, so the gradient is smoothed
+    too. Autograd would copy the whole gradient once for each shifted sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, axes: list[int]) -> torch.Tensor:
+        ctx.axes = axes
+        return _shifted_sums(x, axes)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return smooth(gradients[0], ctx.axes), None
 
 
 def init_xavier(network: nn.Module) -> None:

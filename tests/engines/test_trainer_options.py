@@ -15,9 +15,13 @@ from dam_components.losses import ConfidenceLoss
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lambda_adv": -1}, r"lambda_adv and warmup_epochs must be >= 0 and confidence_steps >= 1, got -1, 0 and 1"),
-        ({"warmup_epochs": -1}, "got 0.005, -1 and 1"),
-        ({"confidence_steps": 0}, "got 0.005, 0 and 0"),
+        (
+            {"lambda_adv": -1},
+            "warmup_epochs must be >= 0, confidence_steps and adversarial_interval >= 1, got -1, 0, 1 and 1",
+        ),
+        ({"warmup_epochs": -1}, "got 0.005, -1, 1 and 1"),
+        ({"confidence_steps": 0}, "got 0.005, 0, 0 and 1"),
+        ({"adversarial_interval": 0}, "got 0.005, 0, 1 and 0"),
         ({"adversarial_loss": None}, r"lambda_adv=0.005 needs an adversarial_loss \(Eq. 6\), got None"),
         ({"clip_grad_norm": 0}, "clip_grad_norm must be None or > 0, got 0"),
         ({"clip_grad_norm": -1.0}, "clip_grad_norm must be None or > 0, got -1.0"),
