@@ -53,6 +53,7 @@ MUTATIONS = [
         for old, new in [
             ('"patch_size": [64, 64, 16]', '"patch_size": [64, 64, 32]'),
             ('"lambda_adv": 0.005', '"lambda_adv": 0.05'),
+            ('"adversarial_interval": 1', '"adversarial_interval": 2'),
             ('"beta": 2.0', '"beta": 1.0'),
             ('"gamma": 2.0', '"gamma": 1.0'),
             ('"attention_floor": 0.0', '"attention_floor": 1.0'),
@@ -83,6 +84,8 @@ MUTATIONS = [
             ("confidence = judgement.detach().sigmoid()", "confidence = 1 - judgement.detach().sigmoid()"),
             ("self.lambda_adv * adversarial", "0 * adversarial"),
             ("loss = segmentation + self", "loss = segmentation - self"),
+            ("self.adversarial_interval * self", "self"),
+            ("self.state.iteration % self.adversarial_interval == 0", "self.adversarial_interval > 0"),
             ("probabilities.detach())", "probabilities)"),
             ("with frozen(network):", "if True:"),
             ("torch.cat([onehot, image], dim=1)", "torch.cat([probabilities, image], dim=1)"),

@@ -17,7 +17,8 @@ __all__ = ["PageCells", "order_systems"]
 # The and the paper's order; others follow by name.
 ORDER: tuple[str, ...] = (
     *("malf", "ssae", "unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial"),
-    *("organ", "voxel", "proposed", "proposed_correctness", "full", "lean", "paper", "default", "default_flips"),
+    *("organ", "voxel", "proposed", "proposed_correctness", "voxel_correctness", "voxel_correctness_flips", "full"),
+    *("lean", "paper", "default"),
 )
 
 

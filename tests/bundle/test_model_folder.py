@@ -29,7 +29,7 @@ SYSTEMS = {
     "paper": (["experiments/paper.json"], {"channels": [4, 4, 4, 4]}),  # its own patches
     "proposed": (["experiments/proposed.json"], CHANNELS),
     "default": (["experiments/default.json"], CHANNELS),
-    "default_flips": (["experiments/default_flips.json"], CHANNELS),
+    "flips": (["experiments/voxel_correctness_flips.json"], CHANNELS),
     "unet": (["experiments/unet.json"], CHANNELS),
     "vnet": (["experiments/vnet.json"], {**CHANNELS, "patch_size": [32, 32, 16]}),  # it halves 16 voxels to one
     "channels": ([], {**CHANNELS, "channels": [4, 8, 8, 12], "overlap": 0.25, "network_def#residual": False}),

@@ -18,6 +18,7 @@ PAPER = {
     "attention_floor": (0.0, "Eq. 9: F = (1 - M)^beta"),
     "attention_normalize": (False, "Eq. 8: F multiplies the cross entropy as it is"),
     "lambda_adv": (0.005, "below Eq. 11: 0.005 in our case"),
+    "adversarial_interval": (1, "Eq. 11: in every step"),
     "confidence_target": ("adversarial", "Eq. 4: 1 for labels, 0 for S's output"),
     "confidence_band": (None, "Eq. 5: the sum is over all voxels"),
     "warmup_epochs": (0, "not mentioned: both networks train from the first step"),

@@ -16,7 +16,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "bundle" / "configs" / "experiments"
 SYSTEMS = sorted(file.stem for file in EXPERIMENTS.glob("*.json"))
 ASKED = {
     *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial", "organ", "voxel"),
-    *("proposed", "proposed_correctness", "full", "lean", "default", "default_flips", "paper", "malf", "ssae"),
+    *("proposed", "proposed_correctness", "full", "lean", "default", "paper", "malf", "ssae"),
+    *("voxel_correctness", "voxel_correctness_flips"),
     *("no_residual", "no_dilation", "no_transformation", "no_channel_attention", "no_deep_supervision"),
 }
 TINY = {
@@ -66,7 +67,7 @@ def test_a_system_trains_and_evaluates(system, plan, run_here, tmp_path):
     # what was evaluated is what was trained
     evaluated = run_here(*cell.evaluate, **cell.setup, output_dir=str(tmp_path))
     judged = evaluated.parser.get_parsed_content("network")
-    used = judged.network if system == "default_flips" else judged
+    used = judged.network if system == "voxel_correctness_flips" else judged
     torch.testing.assert_close(used.state_dict(), network.state_dict())
     rows = pd.read_csv(tmp_path / "metrics.csv")
     assert len(rows) == 12
@@ -114,6 +115,17 @@ def test_the_papers_parts_differ_in_what_they_switch_off(system, lambda_adv, bet
     assert loss.attention_floor == 0
     assert not loss.normalize
     assert isinstance(D, ConfidenceNet)
+
+
+@pytest.mark.parametrize(
+    ("system", "lambda_adv", "gamma", "interval"),
+    [("default", 0.005, 1.0, 2), ("full", 0.005, 1.0, 1), ("voxel_correctness", 0.0, 0.0, 2)],
+)
+def test_the_default_is_equation_11_whole(system, lambda_adv, gamma, interval, plan):
+    names = ("train#trainer#lambda_adv", "train#trainer#adversarial_interval", "loss", "confidence_loss")
+    adversarial, every, loss, confidence_loss = resolved(plan(system), *names)
+    assert (adversarial, every, loss.gamma, loss.beta) == (lambda_adv, interval, gamma, 1.0)
+    assert confidence_loss.target == "correctness"
 
 
 @pytest.mark.parametrize(

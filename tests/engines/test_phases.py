@@ -87,6 +87,25 @@ def test_s_runs_once_an_iteration_and_d_as_often_as_needed(build, lambda_adv):
     assert calls == ["S", "D", "D", *(["D"] if lambda_adv else [])] * 3
 
 
+def test_the_adversarial_term_comes_every_nth_iteration_with_n_times_its_weight(build):
+    trainer, calls, losses = build(batches=4, lambda_adv=0.5, adversarial_interval=2), [], []
+    trainer.confidence_network.register_forward_hook(lambda *_: calls.append(trainer.state.iteration))
+
+    def check():
+        output = trainer.state.output
+        excess = output["loss"].detach() - output[ConfidenceKeys.SEGMENTATION_LOSS]
+        losses.append((excess.item(), output[ConfidenceKeys.ADVERSARIAL_LOSS].item()))
+
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check)
+    trainer.run()
+    assert calls == [1, 2, 2, 3, 4, 4]
+    assert losses[0] == (0, 0)
+    for number in (1, 3):
+        assert losses[number][0] == pytest.approx(2 * 0.5 * losses[number][1], abs=1e-5)
+        assert losses[number][1] > 0
+    assert losses[2] == (0, losses[1][1])  # what was last computed stays on show
+
+
 def test_output_is_what_the_equations_say(build):
     trainer, seen = build(batches=2, lambda_adv=0.5), []
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dam_components.networks.blocks import resize_to
+from dam_components.networks.blocks import resize_to, smooth
 
 
 @pytest.mark.parametrize("dtype, error", [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
@@ -30,3 +30,20 @@ def test_resizing_is_pytorchs_interpolation(size, wanted, channels, dtype, error
 def test_resizing_to_the_same_size_changes_nothing():
     x = torch.randn(1, 3, 4, 5)
     assert resize_to(x, torch.empty(2, 1, 4, 5)) is x
+
+
+@pytest.mark.parametrize("shape, axes", [((2, 3, 5, 4, 1), [0, 1, 2]), ((1, 2, 6, 3), [1]), ((1, 1, 2, 1), [0, 1])])
+def test_the_gradient_of_smoothing_is_that_of_the_sums_that_it_is(shape, axes):
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: smooth(x, axes), x)
+    assert torch.autograd.gradgradcheck(lambda x: smooth(x, axes) ** 2, x)
+    with torch.no_grad():
+        assert torch.equal(smooth(x, axes), smooth(x.detach(), axes))
+
+
+def test_smoothing_is_the_same_in_torchscript():
+    x = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
+    scripted = torch.jit.script(smooth)(x, [0, 1, 2])
+    torch.testing.assert_close(scripted, smooth(x, [0, 1, 2]))
+    (theirs,), (mine,) = (torch.autograd.grad(y.square().sum(), x) for y in (scripted, smooth(x, [0, 1, 2])))
+    torch.testing.assert_close(theirs, mine)

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are no
 @pytest.mark.parametrize(
     ("folder", "data", "reference"),
     [
-        ("longer", "hippocampus", "default_flips"),
+        ("longer", "hippocampus", "voxel_correctness_flips"),
         ("literal", "hippocampus", "paper"),
         ("brain", "ibsr18", "unet"),
-        ("promise12_folds", "promise12", "default_flips"),
+        ("promise12_folds", "promise12", "voxel_correctness_flips"),
     ],
 )
 def test_the_tables_and_the_page_are_rebuilt_byte_for_byte(tmp_path, folder, data, reference):
@@ -73,7 +73,7 @@ def region_row(name, rows):
 def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once():
     folder = RESULTS / "promise12_folds"
     page = (folder / "README.md").read_text(encoding="utf-8")
-    files = {n: next(folder.glob(f"runs/promise12/default_flips/fold{n}-*/metrics.csv")) for n in range(4)}
+    files = {n: next(folder.glob(f"runs/promise12/voxel_correctness_flips/fold{n}-*/metrics.csv")) for n in range(4)}
     rows = pd.concat([pd.read_csv(file).assign(fold=number) for number, file in files.items()])
     assert rows["case"].nunique() == 36
     assert not rows.duplicated(["case", "region"]).any()
