@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are no
         ("longer", "hippocampus", "voxel_correctness_flips"),
         ("literal", "hippocampus", "paper"),
         ("brain", "ibsr18", "unet"),
-        ("promise12_folds", "promise12", "voxel_correctness_flips"),
+        ("promise12_folds", "promise12", "enunet_hybrid"),
     ],
 )
 def test_the_tables_and_the_page_are_rebuilt_byte_for_byte(tmp_path, folder, data, reference):
@@ -70,17 +70,39 @@ def region_row(name, rows):
     return f"| {' | '.join(cells)} | {whole['asd_mm'].mean():.2f} | {whole['hd95_mm'].mean():.2f} |"
 
 
+def fold_rows(folder, system, data="promise12"):
+    """A system's rows of all folds; each case is there once."""
+    files = sorted(folder.glob(f"runs/{data}/{system}/fold*/metrics.csv"))
+    rows = pd.concat([pd.read_csv(file).assign(fold=number) for number, file in enumerate(files)])
+    assert not rows.duplicated(["case", "label", "region"]).any()
+    return rows
+
+
+def difference_row(name, a, b):
+    """A line of the table of differences: whole, base, middle, apex."""
+    cells = []
+    for region in ("whole", "base", "middle", "apex"):
+        pair = [rows[rows["region"] == region].set_index("case")["dice"] for rows in (a, b)]
+        gap = 100 * (pair[0] - pair[1]).dropna()
+        cells.append("{:+.2f} [{:+.2f}, {:+.2f}]".format(*mean_interval(gap)))
+    return f"| {name} | {len(gap)} | {' | '.join(cells)} |"
+
+
 def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once():
     folder = RESULTS / "promise12_folds"
     page = (folder / "README.md").read_text(encoding="utf-8")
-    files = {n: next(folder.glob(f"runs/promise12/voxel_correctness_flips/fold{n}-*/metrics.csv")) for n in range(4)}
-    rows = pd.concat([pd.read_csv(file).assign(fold=number) for number, file in files.items()])
-    assert rows["case"].nunique() == 36
-    assert not rows.duplicated(["case", "region"]).any()
+    systems = {name: fold_rows(folder, name) for name in ("enunet_hybrid", "default", "voxel_correctness_flips")}
+    for name, rows in systems.items():
+        assert rows["case"].nunique() == 36
+        assert region_row(name, rows) in page
+    rows, hybrid = systems["default"], systems["enunet_hybrid"]
     for number in range(4):
         assert region_row(str(number), rows[rows["fold"] == number]) in page
     assert region_row("all", rows) in page
     assert region_row("all but 1", rows[rows["fold"] != 1]) in page
+    assert difference_row("all", rows, hybrid) in page
+    others = [each[each["case"] != "Case01"] for each in (rows, hybrid)]
+    assert difference_row("without Case01", *others) in page
     small = pd.read_csv(folder / "small_window.csv")
     for number in (0, 1):
         assert region_row(str(number), small[small["fold"] == number]) in page
