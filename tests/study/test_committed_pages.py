@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="the results are no
         ("longer", "hippocampus", "voxel_correctness_flips"),
         ("literal", "hippocampus", "paper"),
         ("brain", "ibsr18", "unet"),
+        ("ibsr18_folds", "ibsr18", "enunet_hybrid"),
+        ("pelvic_seeds", "pelvic", "enunet_hybrid"),
         ("promise12_folds", "promise12", "enunet_hybrid"),
     ],
 )
