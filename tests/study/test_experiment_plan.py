@@ -176,7 +176,10 @@ def test_the_tasks_own_folder_is_the_default(patients, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"system": "nunet"}, r"system must be one of adversarial, .*vnet, voxel, got 'nunet'"),
+        (
+            {"system": "nunet"},
+            r"system must be one of adversarial, .*vnet, voxel, voxel_correctness, voxel_correctness_flips, got 'nunet'",
+        ),
         ({"task": "liver"}, r"task must be one of hippocampus, .*promise12, got 'liver'"),
         ({"protocol": "loo"}, "protocol must be one of kfold, two-fold, leave-one-out, got 'loo'"),
         ({"overrides": {"epoch": 3}}, "overrides name 'epoch', which is no entry of"),
