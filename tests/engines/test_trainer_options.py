@@ -17,7 +17,8 @@ from dam_components.losses import ConfidenceLoss
     [
         (
             {"lambda_adv": -1},
-            "warmup_epochs must be >= 0, confidence_steps and adversarial_interval >= 1, got -1, 0, 1 and 1",
+            "lambda_adv and warmup_epochs must be >= 0, confidence_steps and adversarial_interval >= 1, "
+            "got -1, 0, 1 and 1",
         ),
         ({"warmup_epochs": -1}, "got 0.005, -1, 1 and 1"),
         ({"confidence_steps": 0}, "got 0.005, 0, 0 and 1"),

@@ -178,7 +178,8 @@ def test_the_tasks_own_folder_is_the_default(patients, tmp_path, monkeypatch):
     [
         (
             {"system": "nunet"},
-            r"system must be one of adversarial, .*vnet, voxel, .*_flips, got 'nunet'",
+            r"system must be one of adversarial, .*vnet, voxel, "
+            "voxel_correctness, voxel_correctness_flips, got 'nunet'",
         ),
         ({"task": "liver"}, r"task must be one of hippocampus, .*promise12, got 'liver'"),
         ({"protocol": "loo"}, "protocol must be one of kfold, two-fold, leave-one-out, got 'loo'"),
