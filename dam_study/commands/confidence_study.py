@@ -41,9 +41,9 @@ def confidence(
 
     Rivals: softmax, entropy, temperature (fitted on the validation cases, or without any on the cases of the other
     folds), untrained (D before any training), mc_dropout (8 passes), flips, and ensemble where other weights are given.
-    Everything is compared on the grid and
-    field of view that S sees. Of several folds, each with an S and a D of its own, all cases count as one study. Writes
-    confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md into the output folder.
+    Everything is compared on the grid and field of view that S sees. Of several folds, each with an S and a D of its
+    own, all cases count as one study. Writes confidence.csv, agreement.csv, cases.csv, confidence.png and confidence.md
+    into the output folder.
 
     Args:
         bundle: the bundle's folder; by default the project's, beside the package.
