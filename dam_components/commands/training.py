@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,14 @@ from dam_components.commands.planning import new_bundle
 from dam_components.commands.results_page import write_results
 from dam_components.commands.training_clock import TrainingClock
 from dam_components.commands.training_folds import fold_stages
+from dam_components.commands.training_settings import (
+    PLAN_OPTIONS,
+    SETTINGS,
+    check_plan,
+    check_settings,
+    job_settings,
+    refuse_plan_options,
+)
 from dam_components.commands.training_stages import Stage, TrainingJob, list_test_images, stages_of
 from dam_components.confidence.trained_bundle import comma_words, plain_values
 from dam_components.folder_lock import hold_folders
@@ -73,11 +80,22 @@ def train(
     Raises:
         FileNotFoundError: there is no such dataset.
         OSError: another process trains into the output, or it cannot be written to.
-        ValueError: the data have errors, or the output is of a training with other options.
+        ValueError: the data have errors, or the output is of a plan or a training with other options; options of a plan
+            were given with a bundle.
         SystemExit: with the status of a stage that failed.
     """
     model, given = Path(str(output)).absolute(), Path(str(data)).absolute()
     is_bundle = (given / "configs" / "train.json").is_file()
+    options = {
+        "images": images,
+        "labels": labels,
+        "modality": modality,
+        "label_names": label_names,
+        "label_values": label_values,
+        "patch_voxels": patch_voxels,
+        "cache_gb": cache_gb,
+        "bundle": bundle,
+    }
     if stage is None:
         hold_folders(model / "training")
     overlays = tuple(Path(word).absolute() for word in comma_words(overlay))
@@ -87,22 +105,12 @@ def train(
         raise ValueError(f"folds must be the number of a fold, or all, got {folds}")
     fold, kind = None if every else folds, "final" if final else "all" if every else "one"
     job = TrainingJob(model, source, overlays, fold, epochs, seed, plain_values(dict(overrides or {})))  # type: ignore[arg-type]
-    if not is_bundle and not (source / "configs" / "train.json").is_file():
-        for rest in source.parent.glob(".partial-*"):  # of a plan that was killed
-            shutil.rmtree(rest)
-        new_bundle(
-            str(data),
-            str(source),
-            images=images,
-            labels=labels,
-            modality=modality,
-            label_names=label_names,
-            label_values=label_values,
-            patch_voxels=patch_voxels,
-            cache_gb=cache_gb,
-            bundle=bundle,
-        )
-    _check_settings(job, given, kind)
+    if is_bundle:
+        refuse_plan_options(given, options)
+    else:
+        _plan(job, str(data), options)
+    settings = job_settings(job, given, kind)
+    check_settings(job, settings)
     if stage == "plan":
         write_whole(job.work / "done" / "plan.json", config_text({"source": str(source)}))
         return
@@ -119,11 +127,27 @@ def train(
             )
         )
         return
+    write_whole(job.work / SETTINGS, config_text(settings))
     if not every:
         list_test_images(job)
     failed = _run_stages(job, [known for known in stages if stage in (None, known.name)], alone=stage is not None)
     if stage in (None, "page"):
         print(f"results: {write_results(model, job.work, failed)}")
+
+
+def _plan(job: TrainingJob, data: str, options: Mapping[str, Any]) -> None:
+    """The bundle that the trainings start from, unless it is there.
+
+    Raises:
+        ValueError: it is there, made with other options.
+    """
+    if (job.source / "configs" / "train.json").is_file():
+        check_plan(job, options)
+        return
+    for rest in job.work.glob(".partial-*"):  # of a plan that was killed
+        shutil.rmtree(rest)
+    write_whole(job.work / PLAN_OPTIONS, config_text(options))
+    new_bundle(data, str(job.source), **options)
 
 
 def _run_stages(job: TrainingJob, stages: Sequence[Stage], alone: bool) -> dict[str, str]:
@@ -158,29 +182,3 @@ def _is_done(job: TrainingJob, stage: Stage) -> bool:
 
 def _marker(job: TrainingJob, stage: Stage) -> Path:
     return job.work / "done" / f"{stage.name}.json"
-
-
-def _check_settings(job: TrainingJob, data: Path, kind: str) -> None:
-    """The same options as those of the training that the folder already has.
-
-    Raises:
-        ValueError: they differ.
-    """
-    settings = {
-        "data": str(data),
-        "overlays": [str(file) for file in job.overlays],
-        "folds": kind,
-        "entries": {name: value for name, value in job.entries().items() if name != "model_dir"},
-    }
-    file = job.work / "settings.json"
-    if not file.is_file():
-        write_whole(file, config_text(settings))
-        return
-    there, here = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(settings))
-    if different := [
-        f"{name} was {there.get(name)}, is {here[name]}" for name in here if there.get(name) != here[name]
-    ]:
-        raise ValueError(
-            f"{job.model} is of a training with other options ({'; '.join(different)}): give the same ones to go on, "
-            "or name another --output"
-        )

@@ -86,7 +86,7 @@ class BestSaver(CheckpointSaver):
 
     MONAI's ``CheckpointSaver(save_key_metric=True)``, and: the file is replaced in one step, says which network it is
     of (:func:`dam_components.networks.identify`), and the handler has a state, so that a resumed run does not take its
-    first epoch for the best one.
+    first epoch for the best one. The state has the evaluator's best metric and its epoch too, which others ask for.
 
     Give it a folder of the run, and let :class:`FinalSaver` put the file in its place when the training is over: an
     older model then stays until the new one is complete.
@@ -112,6 +112,12 @@ class BestSaver(CheckpointSaver):
         self._best = cast(Checkpoint, self._key_metric_checkpoint)
         identity = identity_of(save_dict, label_names, made_for)
         self._best.save_handler = _WholeFiles(save_dir, key_metric_filename, identity)
+        self.engine: Engine | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler with the evaluator."""
+        self.engine = engine
+        super().attach(engine)
 
     @property
     def has_saved(self) -> bool:
@@ -119,9 +125,21 @@ class BestSaver(CheckpointSaver):
         return bool(self._best.state_dict()["_saved"])
 
     def state_dict(self) -> dict:
-        """The best score so far and its file's name."""
-        # plain floats: a checkpoint that holds a NumPy scalar cannot be read with weights_only
-        return {"_saved": [(float(score), name) for score, name in self._best.state_dict()["_saved"]]}
+        """The best score so far and its file's name; of MONAI's evaluator also ``best_metric`` and its epoch."""
+        # plain numbers: a checkpoint that holds a NumPy scalar cannot be read with weights_only
+        state: dict[str, Any] = {"_saved": [(float(score), name) for score, name in self._best.state_dict()["_saved"]]}
+        there = getattr(self.engine, "state", None)
+        if hasattr(there, "best_metric"):
+            state["best_metric"] = float(there.best_metric)
+            state["best_metric_epoch"] = int(there.best_metric_epoch)
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Takes up where :meth:`state_dict` was called."""
+        super().load_state_dict({"_saved": state_dict["_saved"]})
+        for name in ("best_metric", "best_metric_epoch"):
+            if self.engine is not None and name in state_dict:  # runs before 0.2.0 do not have it
+                setattr(self.engine.state, name, state_dict[name])
 
 
 class FinalSaver(CheckpointSaver):
@@ -234,7 +252,8 @@ class RunLoader(CheckpointLoader):
 
     Raises:
         FileNotFoundError: if the folder holds no whole checkpoint.
-        ValueError: when the training starts, if the checkpoint is of other networks or optimizers.
+        ValueError: when the training starts, if the checkpoint is of other networks or optimizers, or of a run of
+            another length whose learning rate falls over all of it.
     """
 
     def __init__(self, load_dir: str, load_dict: dict, map_location: str | torch.device | None = None) -> None:
@@ -250,14 +269,22 @@ class RunLoader(CheckpointLoader):
         super().attach(engine)
 
     def __call__(self, engine: Engine) -> None:
+        lengths = self._lengths()
         try:
             super().__call__(engine)
+            if lengths != self._lengths():  # beyond the length of before the rate would stay at 0
+                before, now = (" and ".join(map(str, sorted({*found.values()}))) for found in (self._lengths(), lengths))
+                raise ValueError(f"its learning rate falls over {before} epochs, that of this run over {now}")
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(
                 f"{self.load_path} is of a run with other options ({reason}); give those of that run, or start anew "
                 "without --resume True"
             ) from None
+
+    def _lengths(self) -> dict[str, int]:
+        """Epochs of the schedulers that know their end."""
+        return {name: part.total_iters for name, part in self.load_dict.items() if hasattr(part, "total_iters")}
 
 
 def newest_checkpoint(folder: str | Path) -> Path:

@@ -134,6 +134,44 @@ def test_other_options_are_refused(patients, tmp_path, commands):
         train(str(patients), str(tmp_path / "M"), epochs=3)
 
 
+def test_options_are_free_until_a_training_has_left_something(patients, tmp_path, commands, monkeypatch):
+    run, fails = commands
+    model, fails["S"] = str(tmp_path / "M"), 1
+    for wrong in ({"folds": 7}, {"stage": "D2"}):
+        with pytest.raises(ValueError, match="fold must be|stage must be"):
+            train(str(patients), model, **wrong)
+    train(str(patients), model, epochs=5, dry_run=True)
+    for options in ({"epochs": 2}, {"overrides": {"bta": 2}}):
+        with pytest.raises(SystemExit):
+            train(str(patients), model, **options)
+    (tmp_path / "M" / "training" / "S" / "run").mkdir(parents=True)
+    torch.save({}, tmp_path / "M" / "training" / "S" / "run" / "run_checkpoint_epoch=1.pt")
+    with pytest.raises(ValueError, match="M is of a training with other options"):
+        train(str(patients), model, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"modality": "CT"}, "modality was None, is CT"),
+        ({"label_names": {1: "b", 2: "p", 3: "r"}}, "label_names was None, is"),
+        ({"patch_voxels": 8192}, "patch_voxels was 150000, is 8192"),
+    ],
+)
+def test_other_options_of_the_plan_are_refused_and_the_same_are_not(patients, tmp_path, commands, options, words):
+    train(str(patients), str(tmp_path / "M"), dry_run=True)
+    with pytest.raises(ValueError, match=rf"plan was planned with other options \({words}.*or delete .*training to"):
+        train(str(patients), str(tmp_path / "M"), dry_run=True, **options)
+    train(str(patients), str(tmp_path / "N"), dry_run=True, **options)
+    train(str(patients), str(tmp_path / "N"), dry_run=True, **options)
+
+
+def test_options_of_a_plan_are_refused_with_a_bundle(patients, tmp_path, commands):
+    train(str(patients), str(tmp_path / "M"), stage="plan")
+    with pytest.raises(ValueError, match=r"^--modality, --cache_gb: these plan .* is a bundle, .* with --overrides$"):
+        train(str(tmp_path / "M" / "training" / "plan"), str(tmp_path / "N"), modality="CT", cache_gb=2.0)
+
+
 def test_stages_can_be_run_one_by_one(patients, tmp_path, commands):
     run, _ = commands
     for stage in ["plan", *STAGES, "page"]:

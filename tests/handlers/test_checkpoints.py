@@ -12,6 +12,8 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import checkpoint as ignite_checkpoint
+from monai.engines import SupervisedEvaluator
+from monai.handlers import MeanDice
 from torch import nn
 
 from dam_components.handlers import BestSaver, RunLoader, RunSaver, newest_checkpoint
@@ -57,6 +59,25 @@ def test_resumed_run_keeps_a_better_model_and_replaces_a_worse(tmp_path):
     before, _ = run_best(tmp_path, [0.5, 0.7])
     _, value = run_best(tmp_path, [0.6])  # the control: without its state the first epoch is the best so far
     assert value == 1
+
+
+def test_a_resumed_evaluator_knows_its_best_metric_and_epoch(tmp_path):
+    def evaluator(*saved):
+        saver = BestSaver(str(tmp_path), {"network": nn.Linear(1, 1)}, "model.pt")
+        metric = {"dice": MeanDice()}
+        engine = SupervisedEvaluator("cpu", [0], nn.Identity(), key_val_metric=metric, val_handlers=[saver])
+        for state in saved:
+            saver.load_state_dict(state)
+        return saver, engine
+
+    saver, engine = evaluator()
+    engine.state.best_metric, engine.state.best_metric_epoch = np.float64(0.7), 60
+    torch.save(saver.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed = evaluator(state)[1].state
+    assert (resumed.best_metric, resumed.best_metric_epoch) == (0.7, 60)
+    older = {name: value for name, value in state.items() if name == "_saved"}
+    assert evaluator(older)[1].state.best_metric_epoch == -1
 
 
 def test_state_of_the_best_saver_is_plain(tmp_path):
@@ -143,6 +164,22 @@ def test_a_checkpoint_of_another_network_is_one_line(tmp_path):
         engine.run([0], max_epochs=2)
     assert "\n" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+def test_a_checkpoint_of_a_shorter_run_is_one_line_and_does_not_train_at_a_rate_of_0(tmp_path):
+    def parts(epochs):
+        network = nn.Linear(1, 1)
+        optimizer = torch.optim.AdamW(network.parameters())
+        return {"network": network, "rate": torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs)}
+
+    engine = Engine(lambda engine, batch: None)
+    RunSaver(str(tmp_path), parts(2)).attach(engine)
+    engine.run([0], max_epochs=2)
+    longer, steps = Engine(lambda engine, batch: steps.append(batch)), []
+    RunLoader(str(tmp_path), parts(4)).attach(longer)
+    with pytest.raises(ValueError, match="its learning rate falls over 2 epochs, that of this run over 4"):
+        longer.run([0], max_epochs=4)
+    assert steps == []
 
 
 @pytest.mark.parametrize(
