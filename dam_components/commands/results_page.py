@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from dam_components.atomic_files import write_whole
 from dam_components.figures import draw_training
-from dam_components.metrics.case_table import whole_structures
+from dam_components.metrics.case_table import read_cases_csv, whole_structures
 from dam_components.planning.model_folder import add_results
 
 __all__ = ["write_results"]
@@ -42,7 +42,7 @@ def write_results(model: Path, work: Path, failed: Mapping[str, str]) -> Path:
         add_results(model, metrics)
     parts = [*(f'<p class="note">{html.escape(text)}</p>' for text in failed.values())]
     if metrics.is_file():
-        parts += test_tables(pd.read_csv(metrics), work / "test_cases" / "summary.csv")
+        parts += test_tables(read_cases_csv(metrics), work / "test_cases" / "summary.csv")
     else:
         parts.append('<p class="note">No case was kept for a test: nothing here says how good the model is.</p>')
     parts += training_curves(work / "S")
@@ -64,7 +64,7 @@ def test_tables(rows: pd.DataFrame, summary: Path) -> Iterator[str]:
     yield whole.groupby("label", sort=False)[numbers].mean().round(3).to_html(border=0)
     cases = whole.groupby("case")["dice"].mean().rename("Dice").to_frame()
     if summary.is_file():
-        judged = pd.read_csv(summary).set_index("case")
+        judged = read_cases_csv(summary).set_index("case")
         columns = {"predicted_mean_dice": "predicted Dice", "calibrated": "calibrated", "review": "to review"}
         cases = cases.join(judged[[*columns]].rename(columns=columns))
     yield "<h2>Each case</h2>" + cases.sort_values("Dice").round(3).to_html(border=0)
@@ -97,6 +97,6 @@ def case_pictures(folder: Path) -> Iterator[str]:
     if not summary.is_file():
         return
     yield "<h2>Test cases, the least trusted slices</h2>"
-    for case in pd.read_csv(summary)["case"].head(PICTURES):
+    for case in read_cases_csv(summary)["case"].head(PICTURES):
         for file in sorted((folder / str(case)).glob("*.png")):
             yield f"<p>{html.escape(str(case))}</p>{image_tag(file.read_bytes())}"

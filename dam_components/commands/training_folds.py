@@ -14,6 +14,7 @@ from dam_components.atomic_files import copy_whole, write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.commands.training_stages import Amount, Stage, TrainingJob
 from dam_components.data import HARD_KINDS
+from dam_components.metrics.case_table import read_cases_csv
 from dam_components.planning.config_text import config_text
 from dam_components.planning.model_folder import add_results
 
@@ -139,7 +140,7 @@ def _gather(job: TrainingJob, folders: list[Path], ensemble: bool) -> None:
         write_whole(job.model / "docs" / "cases.json", config_text({"train": names, "validation": [], "test": []}))
     for fold, folder in enumerate(folders):
         copy_whole(folder / "models" / "model.pt", job.model / "models" / f"fold{fold}" / "model.pt")
-    tables = [pd.read_csv(job.work / "evaluation" / folder.name / "metrics.csv") for folder in folders]
+    tables = [read_cases_csv(job.work / "evaluation" / folder.name / "metrics.csv") for folder in folders]
     metrics = job.work / "evaluation" / "metrics.csv"
     write_whole(metrics, pd.concat(tables).to_csv(index=False, lineterminator="\n"))
     add_results(job.model, metrics)

@@ -272,9 +272,9 @@ class RunLoader(CheckpointLoader):
         lengths = self._lengths()
         try:
             super().__call__(engine)
-            if lengths != self._lengths():  # beyond the length of before the rate would stay at 0
-                before, now = (" and ".join(map(str, sorted({*found.values()}))) for found in (self._lengths(), lengths))
-                raise ValueError(f"its learning rate falls over {before} epochs, that of this run over {now}")
+            if (before := self._lengths()) != lengths:  # beyond the length of before the rate would stay at 0
+                of_before, of_now = (" and ".join(map(str, {*found.values()})) for found in (before, lengths))
+                raise ValueError(f"its learning rate falls over {of_before} epochs, that of this run over {of_now}")
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(

@@ -185,5 +185,25 @@ def write_cases_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, An
         writer.writerows([_cell(row[column]) for column in columns] for row in rows)
 
 
+def read_cases_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Reads a table of cases; the names of cases and structures stay as they are, ``001`` and ``NA`` too.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty or no table.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_cases_csv(Path(folder) / "cases.csv", [{"case": "001", "dice": 0.5}])
+        ...     read_cases_csv(Path(folder) / "cases.csv").iloc[0].tolist()
+        ['001', 0.5]
+    """
+    import pandas as pd
+
+    texts = dict.fromkeys(("case", "label", "class"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["", "nan"])
+
+
 def _cell(value: Any) -> Any:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else value

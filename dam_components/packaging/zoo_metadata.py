@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dam_components.metrics.case_table import whole_structures
+from dam_components.metrics.case_table import read_cases_csv, whole_structures
 
 __all__ = ["table_of_tests", "zoo_metadata"]
 
@@ -65,4 +65,4 @@ def table_of_tests(bundle: Path) -> pd.DataFrame | None:
     file = bundle / "docs" / "metrics.csv"
     if not file.is_file():
         return None
-    return whole_structures(pd.read_csv(file))
+    return whole_structures(read_cases_csv(file))

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from dam_components.metrics.case_table import whole_structures
+from dam_components.metrics.case_table import read_cases_csv, whole_structures
 
 __all__ = ["model_readme"]
 
@@ -120,7 +118,7 @@ def _origin(training: Mapping[str, Any]) -> str:
 
 def _results(file: Path) -> str:
     """Means over the test cases, of every class."""
-    rows = pd.read_csv(file)
+    rows = read_cases_csv(file)
     whole = whole_structures(rows)
     means = whole.groupby("label", sort=False)[["dice", "asd_mm", "hd95_mm"]].mean()
     lines = [f"| {label} | " + " | ".join(f"{value:.4f}" for value in row) + " |" for label, row in means.iterrows()]

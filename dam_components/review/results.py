@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dam_components.data.case_reports import find_reports, read_reports
-from dam_components.metrics.case_table import whole_structures
+from dam_components.metrics.case_table import read_cases_csv, whole_structures
 
 __all__ = ["Results"]
 
@@ -72,7 +70,7 @@ class Results:
         table = None if self.model is None else self.model / METRICS
         if table is None or not table.is_file():
             return {}
-        rows = pd.read_csv(table, dtype={"case": str})
+        rows = read_cases_csv(table)
         whole = whole_structures(rows)
         means = whole.groupby("case")["dice"].mean().dropna()
         return {str(case): float(dice) for case, dice in means.items()}

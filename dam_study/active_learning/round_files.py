@@ -14,6 +14,7 @@ from dam_components.atomic_files import write_whole
 from dam_components.confidence.evidence_table import markdown_table
 from dam_components.figures.pictures import COLOURS, save_figure
 from dam_components.metrics import bootstrap_pooled, percentile_interval
+from dam_components.metrics.case_table import read_cases_csv
 from dam_study.active_learning.rounds import STRATEGIES, Round
 
 __all__ = ["case_dice", "draw_rounds", "gain_over_random", "round_table", "write_rounds"]
@@ -137,7 +138,7 @@ def write_rounds(
     write_whole(path / "cases.csv", cases.to_csv(index=False))
     write_whole(path / "rounds.csv", table.to_csv(index=False))
     # the report and the picture are of what the files hold
-    cases, table = pd.read_csv(path / "cases.csv"), pd.read_csv(path / "rounds.csv")
+    cases, table = read_cases_csv(path / "cases.csv"), pd.read_csv(path / "rounds.csv")
     text = _report(facts, cases, table)
     write_whole(path / "active_learning.md", text)
     save_figure(draw_rounds(table), path / "active_learning.png")

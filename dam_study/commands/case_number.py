@@ -12,6 +12,7 @@ from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.evidence_table import markdown_table
 from dam_components.confidence.trained_bundle import comma_words, named_entries
+from dam_components.metrics.case_table import read_cases_csv
 from dam_components.metrics.dice_interval import CLEAN
 from dam_study.confidence.case_images import JUDGE, LEARN, CaseImages
 from dam_study.confidence.case_tables import calibrated_images, flag_table, kind_table, rival_table
@@ -107,7 +108,7 @@ def stored_rows(file: Path) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: it lacks a column.
     """
-    rows = pd.read_csv(file)
+    rows = read_cases_csv(file)
     needed = ("case", "kind", "class", "true_dice", "predicted_dice_D")
     if missing := [name for name in needed if name not in rows]:
         raise ValueError(f"{file} has no column {missing[0]}: name an images.csv or cases.csv")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dam_components.atomic_files import write_whole
 from dam_components.confidence.evidence_table import markdown_table
+from dam_components.metrics.case_table import read_cases_csv
 from dam_study.statistics.significance import paired_difference
 
 __all__ = ["compare", "compare_tables"]
@@ -114,7 +115,7 @@ def _read(files: str | Sequence[str]) -> list[pd.DataFrame]:
     tables = []
     for name in names:
         try:
-            table = pd.read_csv(name)
+            table = read_cases_csv(name)
             if missing := {"case", "label", "region", *METRICS} - {*table.columns}:
                 raise ValueError(f"it lacks the columns {', '.join(sorted(missing))}")
             _check_rows(table)

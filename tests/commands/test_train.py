@@ -9,11 +9,12 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from dam_components.commands import training, training_folds
+from dam_components.commands import results_page, training, training_folds
 from dam_components.commands.training import train
 from dam_components.commands.training_stages import TrainingJob, stages_of
 from dam_components.data import decathlon_split, out_of_fold_cases
 from dam_components.folder_lock import release_folders
+from dam_components.metrics.case_table import read_cases_csv
 from dam_components.synthetic import write_pelvic_dataset
 
 STAGES = ["S", "part0", "part1", "part2", "D", "calibration", "evaluation", "test_cases"]
@@ -204,6 +205,32 @@ def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
     assert "--section test --fold 0,1,2,3,4 --weights" in line
     train(str(patients), str(tmp_path / "F"), dry_run=True, final=True)
     assert "S on every case" in capsys.readouterr().out
+
+
+def test_cases_whose_names_are_numbers_keep_them(tmp_path, monkeypatch):
+    tables = [pd.DataFrame({"case": [case], "label": ["1"], "dice": [0.5]}) for case in ("001", "NA")]
+    job, folders = TrainingJob(tmp_path / "M", tmp_path), [tmp_path / "fold0", tmp_path / "fold1"]
+    for folder, table in zip(folders, tables, strict=True):
+        evaluated = job.work / "evaluation" / folder.name
+        for place in (evaluated, folder / "models", folder / "configs"):
+            place.mkdir(parents=True)
+        (folder / "models" / "model.pt").touch()
+        table.to_csv(evaluated / "metrics.csv", index=False)
+        (folder / "configs" / "inference.json").write_text("{}")
+    monkeypatch.setattr(training_folds, "add_results", lambda model, metrics: None)
+    training_folds._gather(job, folders, ensemble=True)
+    pooled = (job.work / "evaluation" / "metrics.csv").read_text()
+    assert pooled == "case,label,dice\n001,1,0.5\nNA,1,0.5\n"
+    summary = job.work / "summary.csv"
+    summary.write_text("case,predicted_mean_dice,calibrated,review\n001,0.4,True,False\nNA,0.3,True,True\n")
+    page = "".join(results_page.test_tables(read_cases_csv(job.work / "evaluation" / "metrics.csv"), summary))
+    assert all(f"<th>{case}</th>" in page for case in ("001", "NA"))
+    assert "0.4" in page
+    assert page.count("<th>case</th>") == 1  # no mean of the names
+    for case in ("001", "NA"):
+        (job.work / case).mkdir()
+        (job.work / case / "picture.png").touch()
+    assert [case in part for case, part in zip(("001", "NA"), [*results_page.case_pictures(job.work)][1:], strict=True)]
 
 
 def test_the_final_model_can_be_evaluated_by_its_own_files(patients, tmp_path):

@@ -53,6 +53,23 @@ def test_every_epoch_of_a_run_is_seeded(build):
     assert len(set(seen)) == 3
 
 
+@pytest.mark.parametrize("length", [2, 3, 4, 5])
+def test_a_resumed_run_sees_the_cases_of_the_unbroken_one_however_long_its_epochs_are(length):
+    def seen(*restored):
+        cases = {}
+        engine = Engine(lambda engine, batch: cases.setdefault(engine.state.epoch, []).append(batch.item()))
+        SeedEpochs(4).attach(engine)
+        for state in restored:
+            engine.load_state_dict(state)
+        engine.run(DataLoader(Dataset([*range(4)]), batch_size=1, shuffle=True), max_epochs=4, epoch_length=length)
+        return cases
+
+    whole = seen()
+    assert len(set(map(tuple, whole.values()))) > 1
+    resumed = seen({"epoch": 2, "max_epochs": 4, "epoch_length": length})
+    assert resumed == {epoch: whole[epoch] for epoch in (3, 4)}
+
+
 def test_kernels_stay_the_users_choice(monkeypatch):
     for benchmark in (True, False):
         monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
