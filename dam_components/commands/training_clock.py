@@ -50,30 +50,38 @@ class TrainingClock:
 
     @contextmanager
     def running(self, stage: Stage) -> Iterator[str]:
-        """Within, the stage runs. Gives the time left; a line has it once the first minute is over."""
-        over, begin, epoch = threading.Event(), time.monotonic(), _saved_epoch(stage)
-        if self.seconds <= FIRST_S:
-            threading.Thread(target=self._watch, args=(stage, over, begin, epoch), daemon=True).start()
+        """Within, the stage runs. Gives the time left where the pace is known; else a line has it as soon as it is."""
+        over, begin, before = threading.Event(), time.monotonic(), _saved_share(stage)
+        left = self.left(stage, before, before, 0.0)
+        if not left:
+            threading.Thread(target=self._watch, args=(stage, over, begin, before), daemon=True).start()
         try:
-            yield self.left(0.0, 0.0) if self.seconds > FIRST_S else ""
+            yield left
         finally:
             over.set()
         self.done.add(stage.name)
         self.seconds += time.monotonic() - begin
-        self.worked += stage.work * (1 - epoch / stage.epochs if stage.epochs else 1)
+        self.worked += stage.work * (1 - before)
 
-    def left(self, worked: float, seconds: float) -> str:
-        """The time left in words, with what the present stage has done so far."""
-        pace = (self.seconds + seconds) / (self.worked + worked)
-        left = sum(stage.work for stage in self.stages if stage.name not in self.done) - worked
-        return f"about {duration(pace * max(left, 0.0))} left for all stages"
+    def left(self, stage: Stage, before: float, share: float, seconds: float) -> str:
+        """The time left in words; empty in the first minute, and until some work is done.
 
-    def _watch(self, stage: Stage, over: threading.Event, begin: float, before: int) -> None:
+        Args:
+            stage: the present one.
+            before: the share of it that an earlier run has done.
+            share: the share of it that is done.
+            seconds: how long it has run.
+        """
+        worked, seconds = self.worked + stage.work * (share - before), self.seconds + seconds
+        if seconds <= FIRST_S or worked <= 0:
+            return ""
+        left = sum(other.work for other in self.stages if other.name not in self.done) - stage.work * share
+        return f"about {duration(seconds / worked * max(left, 0.0))} left for all stages"
+
+    def _watch(self, stage: Stage, over: threading.Event, begin: float, before: float) -> None:
         while not over.wait(LOOK_S):
-            seconds = time.monotonic() - begin
-            worked = stage.work * (_saved_epoch(stage) - before) / max(stage.epochs, 1)
-            if self.seconds + seconds > FIRST_S and self.worked + worked > 0:
-                print(self.left(worked, seconds), flush=True)
+            if line := self.left(stage, before, _saved_share(stage), time.monotonic() - begin):
+                print(line, flush=True)
                 return
 
 
@@ -88,6 +96,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _saved_epoch(stage: Stage) -> int:
+def _saved_share(stage: Stage) -> float:
+    """The share of a stage's epochs that is saved; 0 where their number is not known before it runs."""
     files = [] if stage.run_dir is None else checkpoints(stage.run_dir)
-    return max((epoch_of(file) for file in files), default=0)
+    saved = max((epoch_of(file) for file in files), default=0)
+    return min(saved / stage.epochs, 1.0) if stage.epochs else 0.0

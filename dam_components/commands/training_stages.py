@@ -33,7 +33,7 @@ class Stage:
         words: of the command, after the interpreter.
         makes: files that are there when it is done.
         run_dir: folder of its checkpoints; ``None``: it begins at the beginning.
-        epochs: of its training.
+        epochs: of its training; 0: no training, or their number is not known before.
         work: about how long it takes, in training steps of S.
         optional: its failure does not end the training.
         before: what this process does first; without words, all that there is to do.
