@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.data import HARD_KINDS, decathlon_split
+from dam_components.data.folds import fold_count
 from dam_components.handlers import newest_checkpoint
 from dam_components.planning.config_text import config_text
 
@@ -192,7 +193,7 @@ class Amount:
         split = {"folds_file": parser.get_parsed_content("folds_file"), **parser.get_parsed_content("folds")}
         data = parser.get_parsed_content("dataset_dir")
         sections = {name: decathlon_split(data, name, **split) for name in ("train", "validation", "test")}
-        self.folds = split["folds"]
+        self.folds = fold_count(data, **split)
         count, self.validation, self.test = (len(section) for section in sections.values())
         self.parts = min(PARTS, count)
         batch = parser.get_parsed_content("batch_size")

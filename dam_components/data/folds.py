@@ -16,7 +16,7 @@ from dam_components.data.dataset_layouts import CASE_KEY, case_name
 from dam_components.data.decathlon_list import read_decathlon_list
 from dam_components.data.finding import first_names
 
-__all__ = ["Fold", "decathlon_split", "make_folds", "out_of_fold_cases", "read_folds", "write_folds"]
+__all__ = ["Fold", "decathlon_split", "fold_count", "make_folds", "out_of_fold_cases", "read_folds", "write_folds"]
 
 SECTIONS = ("train", "validation", "test")
 
@@ -206,12 +206,29 @@ def out_of_fold_cases(dataset_dir: str | os.PathLike, fold: int = 0, **split: An
     Raises:
         FileNotFoundError, ValueError: as ``decathlon_split``.
     """
-    file = split.get("folds_file")
-    count = len(json.loads(Path(file).read_text(encoding="utf-8"))["splits"]) if file else split.get("folds", 5)
     tested = [
-        (case, number) for number in range(count) for case in decathlon_split(dataset_dir, "test", number, **split)
+        (case, number)
+        for number in range(fold_count(dataset_dir, **split))
+        for case in decathlon_split(dataset_dir, "test", number, **split)
     ]
     return sorted(({**case, "part": number} for case, number in tested), key=lambda case: str(case["case"]))
+
+
+def fold_count(
+    dataset_dir: str | os.PathLike, folds: int = 5, folds_file: str | os.PathLike | None = None, **split: Any
+) -> int:
+    """How many folds there are: those of ``folds_file``, where one is given.
+
+    Args:
+        dataset_dir: see ``decathlon_split``.
+        folds: see ``decathlon_split``.
+        folds_file: see ``decathlon_split``.
+        split: what else says how cases are split; of no matter.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``decathlon_split``.
+    """
+    return len(read_folds(folds_file, _labelled_cases(Path(dataset_dir)))) if folds_file else folds
 
 
 def _in_parts(cases: list[dict[str, Any]], parts: int, leave_out: int | None, seed: int) -> list[dict[str, Any]]:

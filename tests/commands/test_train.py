@@ -11,8 +11,9 @@ from monai.bundle import ConfigParser
 
 from dam_components.commands import results_page, training, training_folds
 from dam_components.commands.training import train
+from dam_components.commands.training_folds import fold_stages
 from dam_components.commands.training_stages import TrainingJob, stages_of
-from dam_components.data import decathlon_split, out_of_fold_cases
+from dam_components.data import decathlon_split, out_of_fold_cases, write_folds
 from dam_components.folder_lock import release_folders
 from dam_components.metrics.case_table import read_cases_csv
 from dam_components.synthetic import write_pelvic_dataset
@@ -231,6 +232,20 @@ def test_cases_whose_names_are_numbers_keep_them(tmp_path, monkeypatch):
         (job.work / case).mkdir()
         (job.work / case / "picture.png").touch()
     assert [case in part for case, part in zip(("001", "NA"), [*results_page.case_pictures(job.work)][1:], strict=True)]
+
+
+@pytest.mark.parametrize("splits", [3, 7])
+def test_a_file_of_folds_says_how_many_there_are(patients, tmp_path, splits):
+    """The configuration plans five folds; the file that it names decides."""
+    file = tmp_path / "folds.json"
+    write_folds(file, [case["case"] for case in decathlon_split(patients, "all")], splits, validation=1)
+    bundle = Path(__file__).parents[2] / "bundle"
+    entries = {"folds_file": str(file), "dataset_dir": str(patients), "folds#validation": 1}
+    stages = [*fold_stages(TrainingJob(tmp_path / "M", bundle, overrides=entries), final=False)]
+    assert [stage.name for stage in stages if stage.name.startswith("S")] == [f"S{fold}" for fold in range(splits)]
+    assert stages[-1].words[stages[-1].words.index("--fold") + 1] == ",".join(map(str, range(splits)))
+    tested = out_of_fold_cases(patients, folds_file=file)
+    assert {case["part"] for case in tested} == {*range(splits)}
 
 
 def test_the_final_model_can_be_evaluated_by_its_own_files(patients, tmp_path):
