@@ -20,6 +20,7 @@ from dam_components.confidence.doubt_scores import Confidence, Segmenter, make_s
 from dam_components.confidence.evidence_table import agreement_table, case_rows
 from dam_components.confidence.trained_bundle import (
     calibration_file,
+    comma_numbers,
     comma_words,
     fold_numbers,
     in_fold,
@@ -32,6 +33,7 @@ from dam_components.confidence.trained_bundle import (
 from dam_components.data import HARD_KINDS, HardCased, warn_of_known_cases
 from dam_components.data.hard_cases import kinds_in_turn
 from dam_components.metrics import DiceCalibration, min_cases
+from dam_components.metrics.dice_calibration import check_level
 from dam_components.metrics.dice_interval import CLEAN
 from dam_components.metrics.training_range import ImageNumbers, StructureNumbers, TrainingRange, count_pieces
 from dam_components.networks import file_digests
@@ -90,9 +92,8 @@ def calibrate(
         ValueError: for an option out of range, or too few cases; the message says what goes.
         FileNotFoundError: without the bundle, the data or the weights.
     """
-    steps = _severities(severity)
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
+    steps = comma_numbers(severity, "severity", "positive numbers", float)
+    check_level(level)
     folds = fold_numbers(fold)
     options = [in_fold(named_entries(data, weights, confidence_weights, number, overrides), number) for number in folds]
     parsers = [read_bundle(bundle_folder(bundle), comma_words(overlay), section=section, **each) for each in options]
@@ -212,13 +213,3 @@ def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
             for i in test:
                 if cases[i].kind == kind:
                     calibrate_case(cases[i], calibration)
-
-
-def _severities(value: Any) -> list[float]:
-    try:
-        steps = [float(word) for word in comma_words(value)]
-    except ValueError:
-        steps = []
-    if not steps:
-        raise ValueError(f"severity must be positive numbers separated by commas, got {value!r}")
-    return steps

@@ -26,6 +26,8 @@ from dam_components.data.finding import at_level
 from dam_components.data.probability_cases import FoldFile, find_probabilities, nnunet_folder
 from dam_components.data.stored_probabilities import check_order
 from dam_components.metrics import DiceCalibration
+from dam_components.metrics.case_bootstrap import check_resamples
+from dam_components.metrics.dice_calibration import check_level
 from dam_components.networks import file_digests, put_curve
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.plan import make_plan
@@ -86,22 +88,27 @@ def fit(
     Raises:
         FileExistsError: output exists.
         FileNotFoundError: a folder is missing or empty.
-        ValueError: cases do not match, the model trained on them, or files hold no probabilities.
+        ValueError: an option is out of range, cases do not match, the model trained on them, or files hold no
+            probabilities. Nothing is written then.
     """
     started = time.process_time(), os.times()
     source, target = bundle_folder(bundle), Path(str(output)).absolute()
     if target.exists():
         raise FileExistsError(f"{target} exists: name another folder with --output, or remove it")
     check_order(order)
+    check_level(level)
+    check_resamples(resamples)
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, got {iterations}")
     given = _three(spacing)
     stored = find_probabilities(str(probabilities), splits, in_sample)
     dataset = stored_dataset(str(images), str(labels), stored, str(probabilities), partial)
     name_by_user(dataset, modality, label_names)
-    planned = write_bundle(target, source, dataset, stored, order)
     known = {stored[case.name].fold for case in dataset.cases}
     names = [case.name for case in dataset.cases]
     random.Random(seed).shuffle(names)
     of_case = case_parts({case.name: stored[case.name].fold for case in dataset.cases}, parts, names)
+    planned = write_bundle(target, source, dataset, stored, order)
     file = put_stored_cases(target, dataset, stored, of_case, order)
     put_stored_inference(target, given if spacing else planned)
     if planned and not spacing:

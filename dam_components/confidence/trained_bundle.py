@@ -16,6 +16,7 @@ from dam_components.confidence.doubt_scores import Confidence, Segmenter
 
 __all__ = [
     "calibration_file",
+    "comma_numbers",
     "comma_words",
     "confidence_map",
     "fold_numbers",
@@ -94,11 +95,14 @@ def plain_values(value: Any) -> Any:
 def fold_numbers(fold: Any) -> list[int | None]:
     """The folds that a person names, separated by commas; ``None``, the configuration's own, stands alone.
 
+    Raises:
+        ValueError: one is no number.
+
     Example:
         >>> fold_numbers("0, 2"), fold_numbers(1), fold_numbers(None)
         ([0, 2], [1], [None])
     """
-    return [None] if fold is None else [int(word) for word in comma_words(fold)]
+    return [None] if fold is None else comma_numbers(fold, "fold")
 
 
 def in_fold(value: Any, fold: int | None) -> Any:
@@ -166,6 +170,34 @@ def study_cases(
     if not count:
         raise ValueError(f"no case for {what}: {remedy}")
     return (dataset[i] for i in tqdm(range(count), desc=what, unit="case"))
+
+
+def comma_numbers(
+    value: Any, name: str, what: str = "whole numbers", kind: Callable[[str], Any] = int, remedy: str = ""
+) -> list[Any]:
+    """The numbers that a person separates by commas.
+
+    Args:
+        value: as :func:`comma_words` takes it.
+        name: of the option.
+        what: it takes.
+        kind: ``int`` or ``float``.
+        remedy: what else to do, at the end of the message.
+
+    Raises:
+        ValueError: one is no such number, or there is none.
+
+    Example:
+        >>> comma_numbers("0, 2", "fold"), comma_numbers((0.5, 1), "severity", "positive numbers", float)
+        ([0, 2], [0.5, 1.0])
+    """
+    try:
+        numbers = [kind(word) for word in comma_words(value)]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise ValueError(f"{name} must be {what} separated by commas, got {value!r}{remedy and ': ' + remedy}")
+    return numbers
 
 
 def comma_words(value: Any) -> list[str]:

@@ -31,8 +31,9 @@ def bootstrap_pooled(
         >>> bootstrap_pooled(np.array([[1, 2], [1, 2]]), lambda counts: counts[0] / counts[1], resamples=3)
         array([0.5, 0.5, 0.5, 0.5])
     """
-    if not len(counts) or resamples < 1:
-        raise ValueError(f"counts must hold a case and resamples be at least 1, got {len(counts)} and {resamples}.")
+    check_resamples(resamples)
+    if not len(counts):
+        raise ValueError("counts must hold a case, got none")
     cases = len(counts)
     draws = np.random.default_rng(seed).multinomial(cases, np.full(cases, 1 / cases), size=resamples)
     weights = np.concatenate([np.ones((1, cases)), draws])
@@ -45,6 +46,16 @@ def bootstrap_pooled(
         pooled[used] = weight @ filled
         values[i] = statistic(pooled.reshape(counts.shape[1:]))
     return values
+
+
+def check_resamples(resamples: int) -> None:
+    """Refuses a number of resamples of which there is no interval.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -64,8 +64,7 @@ def conformal_quantile(scores: ArrayLike, level: float) -> float:
         >>> conformal_quantile(range(1, 20), level=0.9)  # the 18th of 19
         18.0
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}.")
+    check_level(level)
     ordered = np.sort(np.asarray(scores, dtype=float))
     rank = math.ceil((len(ordered) + 1) * level - 1e-9)
     if rank > len(ordered):
@@ -74,6 +73,16 @@ def conformal_quantile(scores: ArrayLike, level: float) -> float:
             f"{len(ordered)}: add calibration cases, or lower the level."
         )
     return float(ordered[rank - 1])
+
+
+def check_level(level: float) -> None:
+    """Refuses a level that no interval can have.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
 
 
 def min_cases(level: float) -> int:

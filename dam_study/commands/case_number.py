@@ -11,7 +11,8 @@ import pandas as pd
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.evidence_table import markdown_table
-from dam_components.confidence.trained_bundle import comma_words, named_entries
+from dam_components.confidence.trained_bundle import comma_numbers, comma_words, named_entries
+from dam_components.metrics.case_bootstrap import check_resamples
 from dam_components.metrics.case_table import read_cases_csv
 from dam_components.metrics.dice_interval import CLEAN
 from dam_study.confidence.case_images import JUDGE, LEARN, CaseImages
@@ -75,6 +76,9 @@ def case_number(
         FileNotFoundError: without the bundle, the data, the weights or the file.
     """
     asked = dict(locals())
+    check_resamples(resamples)
+    axes = comma_numbers(flip_axes, "flip_axes")
+    severities = comma_numbers(severity, "severity", "positive numbers", float)
     root = bundle_folder(bundle)
     folder = Path(root / "output" / "case_number" if output is None else output)
     facts = {}
@@ -84,11 +88,10 @@ def case_number(
             comma_words(overlay),
             named_entries(data, weights, confidence_weights, fold, overrides),
             comma_words(ensemble),
-            [int(axis) for axis in comma_words(flip_axes)],
+            axes,
             limit,
             seed,
         )
-        severities = [float(step) for step in comma_words(severity)]
         parts = [runs.rows(section, severities) for section in (LEARN, JUDGE)]
         rows = pd.concat(parts, ignore_index=True).round(6)
         write_whole(folder / "images.csv", rows.to_csv(index=False, lineterminator="\n"))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.confidence.trained_bundle import comma_words, fold_numbers, in_fold, named_entries
+from dam_components.confidence.trained_bundle import comma_numbers, comma_words, fold_numbers, in_fold, named_entries
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
+from dam_components.metrics.case_bootstrap import check_resamples
 from dam_study.confidence.fold_study import FoldStudy, check_folds, fit_temperatures
 from dam_study.confidence.rival_scores import ALL_SCORES, check_names
 from dam_study.confidence.study_facts import shell_command, study_facts
@@ -73,6 +74,8 @@ def confidence(
         FileNotFoundError: without the bundle, the data or the weights.
     """
     asked = dict(locals())
+    check_resamples(resamples)
+    axes = comma_numbers(flip_axes, "flip_axes")
     root, members = bundle_folder(bundle), comma_words(ensemble)
     spoilers = _spoilers(hard, severity, seed)
     studies = [
@@ -93,7 +96,7 @@ def confidence(
     if "temperature" in names:
         fit_temperatures(studies, seed)
     for study in studies:
-        study.gather(names, spoilers, [int(axis) for axis in comma_words(flip_axes)], band_mm, seed)
+        study.gather(names, spoilers, axes, band_mm, seed)
 
     facts = {"command": shell_command("confidence", asked)}
     facts |= study_facts(studies, len(spoilers), severity, band_mm, f"{resamples} bootstrap resamples", seed)

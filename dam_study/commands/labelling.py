@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.confidence.trained_bundle import comma_words, named_entries, plain_values
+from dam_components.confidence.trained_bundle import comma_numbers, comma_words, named_entries, plain_values
 from dam_study.active_learning.round_files import write_rounds
 from dam_study.active_learning.rounds import LabellingPlan, Round, check_settings, simulate
 from dam_study.active_learning.training import BundleLearner
@@ -63,7 +63,8 @@ def active_learning(
     asked = {**locals(), "overrides": plain_values(overrides)}
     if str(warm_start).lower() not in ("true", "false"):
         raise ValueError(f"warm_start must be true or false, got {warm_start!r}")
-    plan = LabellingPlan(start, add, rounds, _seeds(seeds), tuple(dict.fromkeys(comma_words(strategies))))
+    drawn = tuple(dict.fromkeys(comma_numbers(seeds, "seeds")))
+    plan = LabellingPlan(start, add, rounds, drawn, tuple(dict.fromkeys(comma_words(strategies))))
     entries = named_entries(data, None, None, fold, asked["overrides"])
     warm = str(warm_start).lower() == "true"
     root = bundle_folder(bundle)
@@ -99,10 +100,3 @@ def _tell(one: Round) -> None:
         f"({one.seconds:.0f} s)",
         flush=True,
     )
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    try:
-        return tuple(dict.fromkeys(int(word) for word in comma_words(value)))
-    except ValueError:
-        raise ValueError(f"seeds must be whole numbers separated by commas, got {value!r}") from None

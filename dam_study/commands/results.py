@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dam_components.confidence.trained_bundle import comma_words
+from dam_components.metrics.case_bootstrap import check_resamples
 from dam_study.experiments.cell_settings import pick_cells
 from dam_study.experiments.finished_cell import FinishedCell, find_cells
 from dam_study.report.experiment_page import write_page
@@ -72,8 +73,7 @@ def report(
 
 
 def _check_options(resamples: int, no_pictures: Any, pictures_of_images: Any) -> None:
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    check_resamples(resamples)
     for name, value in (("no_pictures", no_pictures), ("pictures_of_images", pictures_of_images)):
         if value not in (True, False, None):
             raise ValueError(f"{name} must be True or False, got {value!r}")

@@ -229,6 +229,7 @@ def test_cross_fitted_dice_is_right_and_its_intervals_hold_what_they_should():
     [
         ({"limit": 0}, "at least 3 cases, got 0"),
         ({"severity": "hard"}, "severity must be positive numbers separated by commas, got 'hard'"),
+        ({"fold": "all"}, "fold must be whole numbers separated by commas, got 'all'"),
         ({"severity": "0"}, "severity must be positive"),
         ({"level": 1.0}, "level must be between 0 and 1, got 1.0"),
         ({"limit": 2}, "calibration needs at least 3 cases, got 2 of section validation: raise --limit"),

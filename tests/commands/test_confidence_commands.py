@@ -166,6 +166,22 @@ def test_a_bad_spacing_costs_nothing(cases, tmp_path, spacing):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"level": 90}, "level must be between 0 and 1, got 90"),
+        ({"resamples": 0}, "resamples must be at least 1, got 0"),
+        ({"iterations": 0}, "iterations must be at least 1, got 0"),
+        ({"parts": 1}, "parts must be from 2 to the number of cases, 12, got 1"),
+        ({"parts": 13}, "parts must be from 2 to the number of cases, 12, got 13"),
+    ],
+)
+def test_bad_options_of_fit_cost_nothing(cases, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(cases / "images", cases / "labels", cases / "stored", tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
 def change(folder, change_values):
     """Writes a case's probabilities again."""
     file = folder / "stored" / "case_01.npz"

@@ -152,3 +152,17 @@ def test_another_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no column class: name an images.csv or cases.csv"):
         case_number(images=str(file), output=str(tmp_path))
     assert json.dumps([path.name for path in tmp_path.iterdir()]) == '["x.csv"]'
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resamples": 0}, "resamples must be at least 1, got 0"),
+        ({"severity": "hard"}, "severity must be positive numbers separated by commas, got 'hard'"),
+        ({"flip_axes": "x"}, "flip_axes must be whole numbers separated by commas, got 'x'"),
+    ],
+)
+def test_bad_options_are_named_before_anything_is_written(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        case_number(output=str(tmp_path / "out"), **options)
+    assert not (tmp_path / "out").exists()

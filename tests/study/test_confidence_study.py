@@ -255,6 +255,8 @@ def test_temperature_of_cases_is_fitted_on_their_voxels():
             {"overrides": {"folds": FOLDS | {"validation": 0}}},
             "no case for temperature, fold 0: leave temperature out",
         ),
+        ({"resamples": 0}, "resamples must be at least 1, got 0"),
+        ({"flip_axes": "x"}, "flip_axes must be whole numbers separated by commas, got 'x'"),
         ({"severity": 0, "hard": True}, "severity must be positive"),
     ],
 )
