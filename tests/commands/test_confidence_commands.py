@@ -105,6 +105,14 @@ def test_apply_writes_what_inference_writes_and_leaves_the_segmentation_as_it_wa
     assert set(report["classes"]) == {"front", "back"}
 
 
+def test_apply_takes_the_d_of_a_bundle_with_an_s_of_its_own_and_the_report_says_so(tmp_path):
+    write_case(tmp_path, "new", 20)
+    apply(images=tmp_path / "images", probabilities=tmp_path / "stored", model=bundle_folder(), output=tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "new" / "new_report.json").read_text())
+    assert any("was trained for another S" in remark for remark in report["remarks"])
+    assert not report["calibrated"]
+
+
 def test_the_bundle_that_fit_wrote_runs_by_itself(model, tmp_path):
     target, _ = model
     config = json.loads((target / "configs" / "inference.json").read_text())
