@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from dam_components.bundle_command import command_files, command_overrides
 
-__all__ = ["check_bundle_options"]
+__all__ = ["check_bundle_options", "check_processes"]
 
 
 def check_bundle_options(argv: Sequence[str] | None = None) -> None:
@@ -37,6 +37,22 @@ def check_bundle_options(argv: Sequence[str] | None = None) -> None:
             maps = {key: part for key, part in content.items() if isinstance(part, Mapping)}
             near = [*content, *(f"{key}#{inner}" for key, part in maps.items() for inner in part)]
             raise ValueError(f"the configuration has no entry {name}{_meant(name, near)}")
+
+
+def check_processes(optimizer: Any) -> None:
+    """Refuses several processes for a training in which S does not learn: they would begin with an untrained S.
+
+    Args:
+        optimizer: of S, or ``None``.
+
+    Raises:
+        ValueError: S has no optimizer.
+    """
+    if optimizer is None:
+        raise ValueError(
+            "multi_gpu_train.json trains S and D together, and S does not train here (train_confidence.json): D would "
+            "learn behind an untrained S, which would replace the trained one; leave multi_gpu_train.json out"
+        )
 
 
 def _has(content: Any, path: Sequence[str]) -> bool:

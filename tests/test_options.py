@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 from dam_components.options import check_bundle_options
 
@@ -72,3 +73,16 @@ def test_a_run_ends_with_that_line(tmp_path):
     assert ended.returncode == 1
     assert "error: the configuration has no entry outputdir; did you mean --output_dir?" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("overlays", [["train_confidence"], ["train_confidence", "stored_probabilities"]])
+def test_several_processes_are_refused_where_s_does_not_train(overlays):
+    """They would put an untrained S before D, and write it over the trained one."""
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / f"{name}.json") for name in ["train", *overlays, "multi_gpu_train"]])
+    parser["bundle_root"] = str(CONFIGS.parent)
+    last = len(parser["initialize"]) - 1
+    assert "init_process_group" in str(parser["initialize"][:last])  # optimizer and S are made in the group
+    with pytest.raises(RuntimeError) as refused:
+        parser.get_parsed_content(f"initialize#{last}")
+    assert "leave multi_gpu_train.json out" in str(refused.value.__cause__)
