@@ -12,7 +12,7 @@ from dam_components.commands.bundle_jobs import bundle_folder, run_bundle
 from dam_components.confidence.bundle_prediction import predict_with_bundle
 from dam_components.confidence.memory_need import check_memory
 from dam_components.confidence.nnunet_prediction import predict_with_nnunet
-from dam_components.confidence.trained_bundle import comma_words
+from dam_components.confidence.trained_bundle import comma_numbers
 from dam_components.data.probability_cases import images_by_case, list_stored_cases
 from dam_components.data.stored_probabilities import check_order
 
@@ -53,13 +53,16 @@ def apply(
     Raises:
         FileNotFoundError: a folder is missing or empty.
         ImportError: nnunetv2 is not installed.
-        ValueError: not one source of probabilities is named, or cases do not match.
+        ValueError: not one source of probabilities is named, a fold is no number, or an image has no probabilities.
     """
     sources = {"probabilities": probabilities, "nnunet": nnunet, "bundle": bundle}
     named = [name for name, value in sources.items() if value is not None]
     if len(named) != 1:
         raise ValueError(f"name one source: --probabilities, --nnunet or --bundle; got {', '.join(named) or 'none'}")
     check_order(order)
+    numbers = None
+    if folds is not None:
+        numbers = comma_numbers(folds, "folds", "numbers of nnU-Net's folds", remedy="without it all are averaged")
     configs = model_configs(Path(str(model)).absolute())
     config = json.loads(configs[0].read_text(encoding="utf-8"))
     channels, spacing = int(config.get("image_channels", 1)), config.get("spacing", ())
@@ -79,7 +82,6 @@ def apply(
         folder = target / "probabilities" if keep_probabilities else Path(temporary)
         cases = images_by_case(images, channels)
         if nnunet is not None:
-            numbers = None if folds is None else [int(word) for word in comma_words(folds)]
             predict_with_nnunet(str(nnunet), cases, folder, numbers)
         else:
             predict_with_bundle(str(bundle), cases, folder)

@@ -57,10 +57,10 @@ def stored_shape(file: str | Path) -> tuple[int, ...]:
     """The shape in a file's header; nothing else is read. Empty where the file cannot be read, which is told later."""
     path = Path(file)
     try:
-        if path.name.endswith((".nii", ".nii.gz")):
+        if path.name.lower().endswith((".nii", ".nii.gz")):
             image: Any = nibabel.load(path)
             return tuple(image.shape)
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.dataset_layouts import SUFFIXES, case_name, case_stem
+from dam_components.data.dataset_layouts import CASE_KEY, SUFFIXES, case_stem, listed_name
 from dam_components.data.finding import first_names
 from dam_components.data.inference_cases import list_inference_cases
 from dam_components.data.stored_probabilities import PROBABILITY_SUFFIXES
@@ -23,6 +24,8 @@ __all__ = [
     "nnunet_folder",
     "stored_training_cases",
 ]
+
+logger = logging.getLogger(__name__)
 
 PREPROCESSED = "nnUNet_preprocessed"  # the variable
 PREDICTED = "predict_from_raw_data_args.json"  # nnUNetv2_predict leaves it beside what it writes
@@ -144,8 +147,8 @@ def list_stored_cases(
 ) -> list[dict[str, Any]]:
     """The cases of an inference from stored probabilities.
 
-    ``[{"image": path, "probabilities": path, "probabilities_file": path}, ...]``: the path that stays when the
-    probabilities have been read.
+    ``[{"case": name, "image": path, "probabilities": path, "probabilities_file": path}, ...]``: the path that stays
+    when the probabilities have been read.
 
     Args:
         dataset_dir: the images, as :func:`~dam_components.data.list_inference_cases` takes them.
@@ -154,7 +157,7 @@ def list_stored_cases(
 
     Raises:
         FileNotFoundError: a folder is missing or empty.
-        ValueError: an image or a file of probabilities is without the other.
+        ValueError: an image is without probabilities. Files without an image are left out, which the log says.
     """
     if probabilities_dir is None:
         raise ValueError("the probabilities have no folder: name it with --probabilities_dir")
@@ -163,18 +166,23 @@ def list_stored_cases(
     files = _files(root) if root.is_dir() else {}
     if not files:
         raise FileNotFoundError(f"{root} holds no probabilities ({', '.join(PROBABILITY_SUFFIXES)})")
-    names = match_cases(images, images, files)
-    paths = {name: str(files[name]) for name in names}
-    return [{"image": images[name], "probabilities": path, "probabilities_file": path} for name, path in paths.items()]
+    if missing := [name for name in images if name not in files]:
+        raise ValueError(
+            f"{len(missing)} cases have no probabilities ({first_names(missing)}): add their files to {root}, or take "
+            f"their images out of {dataset_dir}"
+        )
+    if surplus := [name for name in files if name not in images]:
+        logger.warning("left out %d files in %s without an image: %s", len(surplus), root, first_names(surplus))
+    paths = {name: str(files[name]) for name in sorted(images)}
+    return [
+        {CASE_KEY: name, "image": images[name], "probabilities": path, "probabilities_file": path}
+        for name, path in paths.items()
+    ]
 
 
 def images_by_case(folder: str | os.PathLike, image_channels: int = 1) -> dict[str, Any]:
     """Image file, or files of its channels, by case. nnU-Net's ``_0000`` is no part of the name."""
-    cases: dict[str, Any] = {}
-    for entry in list_inference_cases(folder, image_channels):
-        files = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
-        cases[case_name(files[0])] = entry["image"]
-    return cases
+    return {listed_name(entry): entry["image"] for entry in list_inference_cases(folder, image_channels)}
 
 
 def labels_by_case(folder: str | os.PathLike) -> dict[str, Path]:
@@ -185,7 +193,7 @@ def labels_by_case(folder: str | os.PathLike) -> dict[str, Path]:
     """
     root = Path(folder)
     files = sorted(root.iterdir()) if root.is_dir() else []
-    found = {case_stem(f): f for f in files if f.name.endswith(SUFFIXES) and not f.name.startswith(".")}
+    found = {case_stem(f): f for f in files if f.name.lower().endswith(SUFFIXES) and not f.name.startswith(".")}
     if not found:
         raise FileNotFoundError(f"{root} holds no label ({', '.join(SUFFIXES)}): name their folder with --labels")
     return found
@@ -221,11 +229,12 @@ def stored_training_cases(
 
 def _files(folder: Path, kinds: Sequence[str] = PROBABILITY_SUFFIXES) -> dict[str, Path]:
     """Files of probabilities by case. Beside ``.npz``, NIfTI files are nnU-Net's segmentations and do not count."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     found: dict[str, Path] = {}
-    for suffix in (".npz",) if any(folder.glob("*.npz")) else kinds:
-        for file in sorted(folder.glob(f"*{suffix}")):
-            if not file.name.startswith("."):
-                found.setdefault(file.name.removesuffix(suffix), file)
+    for suffix in (".npz",) if any(file.name.lower().endswith(".npz") for file in files) else kinds:
+        for file in files:
+            if file.name.lower().endswith(suffix):
+                found.setdefault(file.name[: -len(suffix)], file)
     return found
 
 

@@ -127,7 +127,7 @@ def swapped_order(probabilities: np.ndarray, label: np.ndarray) -> str | None:
 def _read(file: Path, order: str | None) -> tuple[np.ndarray, str]:
     """The file's array and the order of its axes."""
     try:
-        if file.name.endswith((".nii", ".nii.gz")):
+        if file.name.lower().endswith((".nii", ".nii.gz")):
             image: Any = nibabel.load(file)
             return np.asanyarray(image.dataobj), order or NIFTI_ORDER
         stored = np.load(file, allow_pickle=False)

@@ -234,5 +234,7 @@ def test_apply_takes_one_source_and_a_model(tmp_path):
         apply(images=tmp_path, model=tmp_path, output=tmp_path / "out")
     with pytest.raises(ValueError, match="got probabilities, bundle"):
         apply(images=tmp_path, model=tmp_path, output=tmp_path / "out", probabilities="a", bundle="b")
+    with pytest.raises(ValueError, match="folds must be numbers of nnU-Net's folds .* got 'all': without it all are"):
+        apply(images=tmp_path, model=tmp_path, output=tmp_path / "out", nnunet="a", folds="all")
     with pytest.raises(FileNotFoundError, match="is no model"):
         model_configs(tmp_path)

@@ -1,12 +1,14 @@
 """Which probabilities belong to which case, and whether S trained on it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from dam_components.data.probability_cases import (
     find_probabilities,
     images_by_case,
+    labels_by_case,
     list_stored_cases,
     match_cases,
     nnunet_folder,
@@ -126,16 +128,33 @@ def test_nnunets_channel_number_is_no_part_of_a_name(tmp_path):
     assert len(images_by_case(tmp_path, 2)["case_1"]) == 2
 
 
-def test_an_inference_pairs_images_and_probabilities(tmp_path):
+def test_an_inference_pairs_images_and_probabilities(tmp_path, caplog):
     touch(tmp_path / "images" / "a_0000.nii.gz", tmp_path / "images" / "b.nii.gz")
     touch(tmp_path / "stored" / "a.npz", tmp_path / "stored" / "b.npz", tmp_path / "stored" / "b.nii.gz")
     cases = list_stored_cases(tmp_path / "images", tmp_path / "stored")
     assert [case["probabilities"] for case in cases] == [str(tmp_path / "stored" / f"{name}.npz") for name in "ab"]
+    touch(tmp_path / "stored" / "of_another_folder.npz")
+    assert list_stored_cases(tmp_path / "images", tmp_path / "stored") == cases
+    assert "left out 1 files" in caplog.text
     (tmp_path / "stored" / "a.npz").unlink()
     with pytest.raises(ValueError, match=r"1 cases have no probabilities \(a\)"):
         list_stored_cases(tmp_path / "images", tmp_path / "stored")
     with pytest.raises(ValueError, match="--probabilities_dir"):
         list_stored_cases(tmp_path / "images", None)
+
+
+def test_a_folder_a_case_names_the_cases(tmp_path):
+    touch(*(tmp_path / "images" / case / "ct.nii.gz" for case in ("c1", "c2")))
+    touch(*(tmp_path / "stored" / f"{case}.npz" for case in ("c1", "c2")))
+    assert list(images_by_case(tmp_path / "images")) == ["c1", "c2"]
+    cases = list_stored_cases(tmp_path / "images", tmp_path / "stored")
+    assert [(case["case"], Path(case["image"]).parent.name) for case in cases] == [("c1", "c1"), ("c2", "c2")]
+
+
+def test_endings_in_capitals_are_found(tmp_path):
+    touch(tmp_path / "labels" / "a.NII.GZ", tmp_path / "stored" / "a.NII.GZ", tmp_path / "stored" / "b.nii")
+    assert list(labels_by_case(tmp_path / "labels")) == ["a"]
+    assert sorted(find_probabilities(tmp_path / "stored")) == ["a", "b"]
 
 
 def test_parts_of_the_written_list(tmp_path):
