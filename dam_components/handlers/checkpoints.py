@@ -128,7 +128,7 @@ class BestSaver(CheckpointSaver):
         """The best score so far and its file's name; of MONAI's evaluator also ``best_metric`` and its epoch."""
         # plain numbers: a checkpoint that holds a NumPy scalar cannot be read with weights_only
         state: dict[str, Any] = {"_saved": [(float(score), name) for score, name in self._best.state_dict()["_saved"]]}
-        there = getattr(self.engine, "state", None)
+        there: Any = getattr(self.engine, "state", None)
         if hasattr(there, "best_metric"):
             state["best_metric"] = float(there.best_metric)
             state["best_metric_epoch"] = int(there.best_metric_epoch)

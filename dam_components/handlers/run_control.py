@@ -44,7 +44,7 @@ class SeedEpochs:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic
         # workers are seeded from PyTorch's generator when they start; without workers the transforms live here
         set_rnd(getattr(getattr(engine, "data_loader", None), "dataset", None), seed)
-        loader = getattr(engine.state, "dataloader", None)
+        loader: Any = getattr(engine.state, "dataloader", None)
         if hasattr(loader, "__len__") and len(loader) != engine.state.epoch_length:
             engine.set_data(loader)  # the epoch before ended half-way through the cases, in an order of its own seed
 
