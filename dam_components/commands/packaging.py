@@ -27,7 +27,8 @@ def package(
         bundle: the folder with configs/train.json.
         output: a new folder, or a file that ends in .zip; its name becomes the bundle's.
         contact: whom users of the model can ask, an address or a page; by default what metadata.json says.
-        large_files_url: the address of the folder where you will publish files over 25 MB; large_files.yml names it.
+        large_files_url: the address of the folder where you will publish files over 25 MB, under their paths in the
+            bundle; large_files.yml names it.
 
     Raises:
         FileExistsError: output exists.
@@ -43,7 +44,7 @@ def package(
     large = package_bundle(source, target, asked, large_files_url)
     print(f"wrote {target}; its docs/README.md has the commands")
     for path in large:
-        print(f"publish {path} at {large_files_url}: the model zoo takes no file over 25 MB")
+        print(f"publish {path}, under this path, at {large_files_url}: the model zoo takes no file over 25 MB")
     if not (source / "models" / "model.pt").is_file():
         print("the bundle has no weights yet: the model zoo's check refuses it until it is trained")
     if private := keep_private(metadata):

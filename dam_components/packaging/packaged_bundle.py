@@ -33,7 +33,7 @@ from dam_components.planning.model_metadata import made_by
 __all__ = ["package_bundle"]
 
 LARGEST_BYTES = 25 * 1024**2  # of one file, in the model zoo
-WEIGHTS = ("model.pt", "model_confidence.pt", "calibration.json")
+WEIGHTS = ("model.pt", "model_confidence.pt", "calibration.json", "fold*/model.pt")  # of --folds all: each fold's S
 DOCS = ("metrics.csv", "cases.json", "folds.json", "data_license.txt", "picture.png")
 STUDY = "experiments"  # configurations of the study, which no user of the model needs
 NAME = re.compile(r"[A-Za-z0-9]\w*")
@@ -46,7 +46,8 @@ def package_bundle(source: Path, target: Path, contact: str, large_files_url: st
         source: a bundle of this package.
         target: a folder that does not exist, or a name that ends in ``.zip``. Its name is the bundle's.
         contact: whom a user of the model can ask.
-        large_files_url: the address of the folder that files over 25 MB will be downloaded from.
+        large_files_url: the address of the folder that files over 25 MB will be downloaded from, by their paths in the
+            bundle.
 
     Returns:
         The files over 25 MB, within the bundle.
@@ -79,10 +80,11 @@ def package_bundle(source: Path, target: Path, contact: str, large_files_url: st
 
 
 def _fill(folder: Path, source: Path, contact: str, large_files_url: str | None) -> list[Path]:
-    for path in ("LICENSE", "configs/logging.conf", *(f"models/{n}" for n in WEIGHTS), *(f"docs/{n}" for n in DOCS)):
-        if (source / path).is_file():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / path, folder / path)
+    for pattern in ("LICENSE", "configs/logging.conf", *(f"models/{n}" for n in WEIGHTS), *(f"docs/{n}" for n in DOCS)):
+        for file in source.glob(pattern):
+            placed = folder / file.relative_to(source)
+            placed.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, placed)
     configs = _configs(source, folder.name)
     for path, text in configs.items():
         write_whole(folder / "configs" / path, renamed(text))
@@ -171,7 +173,8 @@ def _list_large_files(folder: Path, url: str | None) -> list[Path]:
     lines = ["large_files:"]
     for path in large:
         digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
-        lines += [f'- path: "{path.as_posix()}"', f'  url: "{url.rstrip("/")}/{path.name}"']
+        place = path.as_posix()  # in the address too: every fold's file has one name
+        lines += [f'- path: "{place}"', f'  url: "{url.rstrip("/")}/{place}"']
         lines += [f'  hash_val: "{digest}"', '  hash_type: "sha256"']
     write_whole(folder / "large_files.yml", "\n".join(lines) + "\n")
     write_whole(folder / ".gitignore", "".join(f"/{path.as_posix()}\n" for path in large))

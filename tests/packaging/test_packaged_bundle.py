@@ -178,10 +178,24 @@ def test_large_files_are_listed_and_kept_from_commits(planned, tmp_path, monkeyp
     package(str(planned), str(tmp_path / "block"), contact="me", large_files_url="https://example.org/files/")
     (entry,) = ConfigParser.load_config_file(tmp_path / "block" / "large_files.yml")["large_files"]
     assert entry["path"] == "models/model_confidence.pt"
-    assert entry["url"] == "https://example.org/files/model_confidence.pt"
+    assert entry["url"] == "https://example.org/files/models/model_confidence.pt"
     assert entry["hash_type"] == "sha256"
     assert len(entry["hash_val"]) == 64
     assert (tmp_path / "block" / ".gitignore").read_text() == "/models/model_confidence.pt\n"
+
+
+def test_the_networks_of_all_folds_are_packaged_each_with_its_own_address(planned, tmp_path, monkeypatch):
+    """dam train --folds all leaves an inference.json that averages models/fold0/model.pt and so on."""
+    monkeypatch.setattr(packaged_bundle, "LARGEST_BYTES", 300_000)
+    paths = [f"models/fold{fold}/model.pt" for fold in range(2)]
+    for number, path in enumerate(paths):
+        (planned / path).parent.mkdir()
+        (planned / path).write_bytes(bytes([number]) * 300_001)
+    package(str(planned), str(tmp_path / "block"), contact="me", large_files_url="https://example.org/files")
+    for path in paths:
+        assert (tmp_path / "block" / path).read_bytes() == (planned / path).read_bytes()
+    entries = ConfigParser.load_config_file(tmp_path / "block" / "large_files.yml")["large_files"]
+    assert [entry["url"] for entry in entries] == [f"https://example.org/files/{path}" for path in paths]
 
 
 def test_what_cannot_be_packaged_is_refused(planned, tmp_path):
