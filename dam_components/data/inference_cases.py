@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,15 @@ def list_inference_cases(dataset_dir: str | os.PathLike, image_channels: int = 1
             Decathlon, of which the cases under ``test`` are taken, or if there are none, ``training``. Labels beside
             their images (``X_seg`` beside ``X``) are left out.
         image_channels: of an image. Where it has several, files named as nnU-Net does, ``CASE_0000.nii.gz``,
-            ``CASE_0001.nii.gz`` and so on, are the channels of one case.
+            ``CASE_0001.nii.gz`` and so on, are the channels of one case. Without a ``CASE_0000`` the digits are no
+            channels: they are part of each case's name.
 
     Raises:
         FileNotFoundError: if there is no such file or folder, or no image in it.
         ValueError: if the file is no image, two cases have one name, or ``dataset.json`` is damaged.
     """
     cases = _find_cases(dataset_dir, image_channels)
-    return _distinct(cases)
+    return _distinct(_with_digits(cases))
 
 
 def _find_cases(dataset_dir: str | os.PathLike, image_channels: int) -> list[dict[str, Any]]:
@@ -73,10 +74,29 @@ def _find_cases(dataset_dir: str | os.PathLike, image_channels: int) -> list[dic
     if image_channels == 1:
         return [{"image": str(file)} for file in files]
     channels: dict[Path, list[str]] = {}
+    cases = _channel_cases(files)
     for file in files:
-        named = nnunet_channel(case_stem(file))
-        channels.setdefault(file.parent / (named[0] if named else file.name), []).append(str(file))
+        channels.setdefault(cases.get(file) or file, []).append(str(file))
     return [{"image": paths if len(paths) > 1 else paths[0]} for paths in channels.values()]
+
+
+def _channel_cases(files: Iterable[Path]) -> dict[Path, Path | None]:
+    """The case, by place and name, of each file whose name ends in four digits; ``None`` if these are no channel,
+    since there is no ``CASE_0000``.
+    """
+    named = {file: file.parent / found[0] for file in files if (found := nnunet_channel(case_stem(file)))}
+    whole = {case for file, case in named.items() if case_stem(file).endswith("_0000")}
+    return {file: case if case in whole else None for file, case in named.items()}
+
+
+def _with_digits(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases; those of a file whose digits are no channel, ``IMG_0001``, are named by its whole name."""
+    files = [Path(case["image"]) if isinstance(case["image"], str) else None for case in cases]
+    channel_of = _channel_cases(file for file in files if file)
+    return [
+        {CASE_KEY: case_stem(file), **case} if file and channel_of.get(file, file) is None else case
+        for file, case in zip(files, cases, strict=True)
+    ]
 
 
 def _listed(index: Path) -> list[dict[str, Any]]:

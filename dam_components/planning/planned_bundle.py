@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.atomic_files import write_whole
-from dam_components.data.dataset_layouts import CASE_KEY, SourceDataset, listed_name
+from dam_components.data.dataset_layouts import CASE_KEY, SourceDataset, case_name
 from dam_components.data.finding import Finding
 from dam_components.planning.config_text import config_text
 from dam_components.planning.data_report import report_json, report_markdown
@@ -96,12 +96,14 @@ def planned_entries(source: Path, dataset: SourceDataset, fingerprint: Fingerpri
 
 
 def has_own_list(dataset: SourceDataset) -> bool:
-    """Whether the bundle lists the cases itself: the dataset has no list of the Decathlon's, or labels change."""
-    return dataset.layout != "decathlon" or dataset.writes_labels
+    """Whether the bundle lists the cases itself: the dataset has no list of the Decathlon's, labels change, or names
+    that differ in four digits at their end, ``amos_0001``, would be one to folds, which take these for a channel."""
+    names = {case_name(case.name) for case in dataset.cases}
+    return dataset.layout != "decathlon" or dataset.writes_labels or len(names) < len(dataset.cases)
 
 
 def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[str, Path]) -> dict[str, Any]:
-    """The cases in the Decathlon's layout, by absolute paths: the bundle's own list where the dataset has none.
+    """The cases in the Decathlon's layout, by name and absolute paths: the bundle's own list.
 
     Args:
         dataset: the cases.
@@ -112,8 +114,7 @@ def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[
     for case in dataset.cases:
         files = [str(file) for file in case.images]
         label = str(labels.get(case.name, case.label))
-        entry = {"image": files if len(files) > 1 else files[0], "label": label}
-        cases.append(entry if listed_name(entry) == case.name or len(files) > 1 else {**entry, CASE_KEY: case.name})
+        cases.append({"image": files if len(files) > 1 else files[0], "label": label, CASE_KEY: case.name})
     converted = "labels written as classes, no image copied" if labels else "no image was copied or converted"
     return {
         "name": dataset.name,

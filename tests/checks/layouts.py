@@ -163,6 +163,45 @@ def _(tmp_path):
     all_lines(make(tmp_path, ["images/{c}_0001.nii.gz"], "labels/{c}.nii.gz"), images="images", labels="labels")
 
 
+def decathlon(folder, cases, images, label, **names):
+    """A ``dataset.json`` of the Decathlon; names of images and of the label with {c} for the case."""
+    entries = []
+    for number, case in enumerate(cases):
+        files = [name.format(c=case) for name in images]
+        for channel, name in enumerate(files):
+            put(folder / name, image(number, channel))
+        put(folder / label.format(c=case), LABEL)
+        entries.append({"image": files if len(files) > 1 else files[0], "label": label.format(c=case)})
+    index = {"labels": {"0": "background", "1": "a", "2": "b"}, "modality": names, "training": entries}
+    (folder / "dataset.json").write_text(json.dumps(index))
+
+
+NUMBERED = [f"amos_{number:04d}" for number in range(1, 5)]
+
+
+@taken(PLACE, "four digits that are no channel, amos_0001 and amos_0002", "a case each, in folds too")
+def _(tmp_path):
+    for number, images in enumerate((["ct/{c}.nii.gz"], ["ct/{c}.nii.gz", "pet/{c}.nii.gz"])):
+        names = {str(channel): str(channel) for channel in range(len(images))}
+        decathlon(tmp_path / f"d{number}", NUMBERED, images, "labelsTr/{c}.nii.gz", **names)
+        bundle(tmp_path / f"d{number}", tmp_path / f"b{number}")
+        cases = decathlon_split(tmp_path / f"b{number}" / "bundle" / "data", "all")
+        assert [case["case"] for case in cases] == NUMBERED
+
+
+@taken(PLACE, "the same in nnU-Net's names, amos_0001_0000 and amos_0001_0001", "two channels of amos_0001")
+def _(tmp_path):
+    index = {"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "a": 1, "b": 2}}
+    decathlon(
+        tmp_path, NUMBERED, [f"imagesTr/{{c}}_000{channel}.nii.gz" for channel in range(2)], "labelsTr/{c}.nii.gz"
+    )
+    (tmp_path / "dataset.json").write_text(json.dumps(index))
+    bundle(tmp_path, tmp_path / "out")
+    cases = decathlon_split(tmp_path / "out" / "bundle" / "data", "all")
+    assert [case["case"] for case in cases] == NUMBERED
+    assert [len(case["image"]) for case in cases] == [2] * 4
+
+
 @taken(PLACE, "names in capitals, .NII.GZ, and pairs .hdr and .img", "taken")
 def _(tmp_path):
     make(tmp_path, ["images/{c}.img"], "labels/{c}.nii.gz")

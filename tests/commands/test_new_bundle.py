@@ -85,7 +85,8 @@ def test_the_list_of_cases_names_the_files_where_they_are(made, two_channels):
     index = json.loads((made / "data" / "dataset.json").read_text())
     assert len(index["training"]) == 5
     images = [str(two_channels / "imagesTr" / f"c0_000{channel}.nii.gz") for channel in range(2)]
-    assert index["training"][0] == {"image": images, "label": str(two_channels / "labelsTr" / "c0.nii.gz")}
+    label = str(two_channels / "labelsTr" / "c0.nii.gz")
+    assert index["training"][0] == {"image": images, "label": label, "case": "c0"}
 
 
 def test_metadata(made):

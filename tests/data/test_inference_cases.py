@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dam_components.data import ReadableCases, list_inference_cases
+from dam_components.data.dataset_layouts import listed_name
 
 
 def touch(folder, *names):
@@ -52,6 +53,16 @@ def test_channels_in_files_of_nnu_net_are_one_case(tmp_path):
     assert cases == [a, b, str(tmp_path / "c.nii.gz")]
     with pytest.raises(ValueError, match="_0000.nii.gz and .*_0001.nii.gz are cases of one name"):
         names(tmp_path)  # with one channel each file is a case, and both are a_1
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_digits_without_a_first_channel_count_the_cases(tmp_path, channels):
+    touch(tmp_path, "IMG_0001.nii.gz", "IMG_0002.nii.gz", "other_0000.nii.gz")
+    cases = list_inference_cases(tmp_path, channels)
+    assert [case["image"] for case in cases] == sorted(map(str, tmp_path.iterdir()))
+    assert [listed_name(case) for case in cases] == ["IMG_0001", "IMG_0002", "other"]
+    (alone,) = list_inference_cases(tmp_path / "IMG_0001.nii.gz", channels)
+    assert listed_name(alone) == "IMG_0001"  # as among others
 
 
 def test_an_index_without_cases_leaves_the_images_beside_it(tmp_path):

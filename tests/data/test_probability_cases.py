@@ -157,6 +157,16 @@ def test_endings_in_capitals_are_found(tmp_path):
     assert sorted(find_probabilities(tmp_path / "stored")) == ["a", "b"]
 
 
+def test_an_inference_names_cases_as_their_probabilities_are_named(tmp_path):
+    touch(*(tmp_path / "images" / name for name in ("IMG_0001.nii.gz", "IMG_0002.nii.gz")))
+    touch(*(tmp_path / "folders" / case / "ct.nii.gz" for case in ("IMG_0001", "IMG_0002")))
+    touch(*(tmp_path / "stored" / name for name in ("IMG_0001.npz", "IMG_0002.npz")))
+    for images in ("images", "folders"):
+        cases = list_stored_cases(tmp_path / images, tmp_path / "stored")
+        assert [case["case"] for case in cases] == ["IMG_0001", "IMG_0002"]
+        assert len({case["image"] for case in cases}) == 2
+
+
 def test_parts_of_the_written_list(tmp_path):
     file = tmp_path / "stored_cases.json"
     paths = dict.fromkeys(("image", "label", "probabilities"), "x")
