@@ -74,9 +74,9 @@ def _find_cases(dataset_dir: str | os.PathLike, image_channels: int) -> list[dic
     if image_channels == 1:
         return [{"image": str(file)} for file in files]
     channels: dict[Path, list[str]] = {}
-    cases = _channel_cases(files)
+    channel_of = _channel_cases(files)
     for file in files:
-        channels.setdefault(cases.get(file) or file, []).append(str(file))
+        channels.setdefault(channel_of.get(file) or file, []).append(str(file))
     return [{"image": paths if len(paths) > 1 else paths[0]} for paths in channels.values()]
 
 
