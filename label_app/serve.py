@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from dam_components.front import run_command
@@ -99,12 +100,17 @@ def prepare(workspace: Path, bundle: Path | None, name: str) -> Path:
         bundle = bundle or HERE.parent / "bundle"
         check_bundle(bundle, "train it first, or name another with --bundle")
         partial = model.with_name(f".partial-{os.getpid()}")
-        shutil.copytree(bundle, partial, ignore=shutil.ignore_patterns("output", "data"))
+        shutil.copytree(bundle, partial, ignore=without_results(bundle))
         (partial / note.name).write_text(f"{bundle}\n", encoding="utf-8")
         partial.rename(model)
         source = str(bundle)
     print(f"serving {model}, a copy of {source}", flush=True)
     return app
+
+
+def without_results(bundle: Path) -> Callable[[str, list[str]], set[str]]:
+    """What a copy leaves out: the bundle's results and data, and not ``scripts/data``, the code of a packaged one."""
+    return lambda folder, names: {"output", "data"} & {*names} if Path(folder) == bundle else set()
 
 
 def check_bundle(bundle: Path, remedy: str) -> None:

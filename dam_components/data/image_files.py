@@ -16,7 +16,7 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 import torch
-from monai.data import MetaTensor, NibabelReader
+from monai.data import ITKReader, MetaTensor, NibabelReader
 from monai.transforms import EnsureChannelFirst, LoadImage
 
 from dam_components.atomic_files import lacks_itk
@@ -30,6 +30,7 @@ __all__ = [
     "check_image_file",
     "check_size_of_values",
     "frames_in_time",
+    "put_readers",
     "quiet_readers",
     "read_volume",
     "unreadable",
@@ -195,6 +196,15 @@ class VolumeReader(NibabelReader):
         return all(str(name).lower().endswith(NIFTI) for name in names)
 
 
+class _AnyNumberReader(ITKReader):
+    """MONAI's reader, also for numbers that ITK's Python has no images of (int8, int64): they become floats."""
+
+    def read(self, data: Any, **options: Any) -> Any:
+        import itk
+
+        return super().read(data, pixel_type=itk.F, fallback_only=True, **options)
+
+
 @contextmanager
 def quiet_readers() -> Iterator[None]:
     """MONAI warns of a decoder for GPUs whenever it makes its readers beside pydicom; not in this block."""
@@ -210,11 +220,18 @@ def quiet_readers() -> Iterator[None]:
 
 
 def volume_loader(**options: Any) -> LoadImage:
-    """MONAI's ``LoadImage`` with :class:`VolumeReader` in front of its own readers."""
+    """MONAI's ``LoadImage`` with this module's readers."""
     with quiet_readers():
         loader = LoadImage(**options)
-    loader.register(VolumeReader())
+    put_readers(loader)
     return loader
+
+
+def put_readers(loader: LoadImage) -> None:
+    """:class:`VolumeReader`, and for other files ITK's with numbers of any size, in front of MONAI's own readers."""
+    if not lacks_itk("image.mha"):
+        loader.register(_AnyNumberReader())
+    loader.register(VolumeReader())
 
 
 def read_volume(path: str | os.PathLike) -> MetaTensor:

@@ -14,12 +14,17 @@ __all__ = ["check_itk_file"]
 HEADER_BYTES = 1 << 16
 MOST_DEFLATED = 1032  # deflate makes no more of a byte
 FETCH = "it is damaged: fetch it again"
-META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 NRRD_BYTES = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
-    **dict.fromkeys(("short", "int16", "int16_t", "ushort", "unsigned short", "uint16", "uint16_t"), 2),
-    **dict.fromkeys(("int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"), 4),
-    **dict.fromkeys(("int64", "int64_t", "uint64", "uint64_t", "double", "longlong", "long long"), 8),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
+    **dict.fromkeys(
+        ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"), 4
+    ),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), 8),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), 8),
+    **dict.fromkeys(("int64", "int64_t", "double"), 8),
 }
 
 

@@ -193,16 +193,16 @@ def niivue_file() -> Path:
 
 def _worklist(results: Results, verdicts: Verdicts) -> dict[str, Any]:
     """What the page shows of all cases, before one is opened."""
-    dice = results.true_dice()
-    cases = [
-        {
-            **report,
-            "result": results.digest(report["case"]),
-            "picture": _has(results, report["case"], "review.png"),
-            "dice": dice.get(report["case"]),
-        }
-        for report in results.worklist()
-    ]
+    dice, cases = results.true_dice(), []
+    for report in results.worklist():
+        case = report["case"]
+        try:
+            result = results.digest(case)
+        except FileNotFoundError as error:  # a link to elsewhere, or the case is being segmented again
+            logger.warning("left out: %s", error)
+            continue
+        picture = _has(results, case, "review.png")
+        cases.append({**report, "result": result, "picture": picture, "dice": dice.get(case)})
     folder = results.folder if results.model is None else results.model
     shared = {"folder": folder.name, "model": results.model is not None, "colours": COLOURS}
     return {**shared, "cases": cases, "verdicts": verdicts.read()}

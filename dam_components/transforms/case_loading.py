@@ -17,9 +17,9 @@ from dam_components.data.bad_file import BadFile
 from dam_components.data.dataset_layouts import CASE_KEY
 from dam_components.data.grids import SAME_GRID, WHOLE_SHIFT, grid_shift
 from dam_components.data.image_files import (
-    VolumeReader,
     check_image_file,
     check_size_of_values,
+    put_readers,
     quiet_readers,
     unreadable,
 )
@@ -50,7 +50,7 @@ class LoadCased(LoadImaged):
     def __init__(self, keys: KeysCollection, **kwargs: Any) -> None:
         with quiet_readers():
             super().__init__(keys, **kwargs)
-        self._loader.register(VolumeReader())
+        put_readers(self._loader)
         self.whole: set[tuple[str, int, int]] = set()
 
     def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:

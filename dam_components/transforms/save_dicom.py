@@ -76,18 +76,20 @@ class SaveDicomd(MapTransform):
             logging.getLogger(__name__).warning("no DICOM SEG is written: pip install 'dam-components[dicom]'")
             return dict(data)
         segmentation, confidence = (data[key] for key in self.keys)
-        slices, classes = series_frames(Path(str(source)), segmentation)
-        _, map_ = series_frames(Path(str(source)), confidence)
         logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
         kinds = ("seg", "confidence", "doubt")
         seg, map_file, doubt = (case_file(data[self.image_key], self.output_dir, kind, ".dcm")[0] for kind in kinds)
-        doubted = (1 - map_ > self.doubt_above).astype(np.uint8)
         try:
+            slices, classes = series_frames(Path(str(source)), segmentation)
+            _, map_ = series_frames(Path(str(source)), confidence)
+            doubted = (1 - map_ > self.doubt_above).astype(np.uint8)
             write_segmentation(seg, slices, classes.round().astype(np.uint16), self.label_names)
             write_parametric_map(map_file, slices, map_.astype(np.float32))
             write_segmentation(doubt, slices, doubted, {1: f"doubt above {self.doubt_above:g}"}, DOUBT)
         except AttributeError as error:  # of pydicom: a tag that the standard demands and the series lacks
             logging.getLogger(__name__).warning("no DICOM SEG for %s, whose headers are incomplete: %s", source, error)
+        except ValueError as error:  # the NIfTI files, the report and the picture of the case come all the same
+            logging.getLogger(__name__).warning("no DICOM SEG for %s: %s", source, error)
         return dict(data)
 
 

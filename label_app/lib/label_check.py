@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,7 +41,8 @@ def check_label(app: Any, image: str, upload: Any) -> None:
         except Exception as error:
             raise Refused(422, f"the label cannot be read: {type(error).__name__}") from None
         reference = read(app.datastore().get_image_uri(image))
-    if tuple(label.shape) != tuple(reference.shape):
+    voxels = [tuple(volume.shape)[:3] for volume in (label, reference)]  # behind them come channels
+    if voxels[0] != voxels[1] or label.numel() != math.prod(voxels[0]):
         raise Refused(422, f"the label has shape {tuple(label.shape)}, its image {tuple(reference.shape)}")
     if not np.allclose(np.asarray(label.affine), np.asarray(reference.affine), atol=TOLERANCE_MM):
         raise Refused(422, "the label lies elsewhere than its image: their headers differ in spacing or orientation")

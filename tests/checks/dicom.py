@@ -206,6 +206,19 @@ def _(tmp_path):
         np.testing.assert_array_equal(frame.T, confidence[0, :, :, round((height - 5) / 3)] < 0.5)
 
 
+@taken(PLACE, "a series whose slices lie beside the segmentation's grid", "no DICOM is written, the case goes on")
+def _(tmp_path):
+    folder = write_series(tmp_path / "series")
+    image = LoadCased("image", ensure_channel_first=True)({"image": str(folder)})["image"]
+    beside = image.clone()
+    beside.affine = image.affine + np.array([[0, 0, 0, 0.03]] * 3 + [[0, 0, 0, 0]])
+    data = SaveDicomd(["pred", "confidence"], {1: "a"}, tmp_path / "out")(
+        {"image": image, "pred": beside, "confidence": beside}
+    )
+    assert set(data) == {"image", "pred", "confidence"}
+    assert not list((tmp_path / "out").rglob("*.dcm"))
+
+
 @refused(PLACE, "a threshold of doubt that is no probability", "doubt_above must be in 0..1, got 50")
 def _(tmp_path):
     SaveDicomd(["pred", "confidence"], {1: "a"}, tmp_path, doubt_above=50)

@@ -453,6 +453,19 @@ def _(tmp_path):
     read(file)
 
 
+@taken(PLACE, "voxels of every kind in MetaImage and NRRD", "read")
+def _(tmp_path):
+    kinds = [f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")]
+    for kind in (*kinds, "float32", "float64"):
+        voxels = np.arange(60, dtype=kind).reshape(3, 4, 5)
+        for ending in ("mha", "mhd", "nrrd"):
+            sitk.WriteImage(sitk.GetImageFromArray(voxels), tmp_path / f"{kind}.{ending}")
+            np.testing.assert_array_equal(np.asarray(read(tmp_path / f"{kind}.{ending}")).ravel(order="F"), range(60))
+    header = (tmp_path / "int32.mhd").read_text()
+    (tmp_path / "long.mhd").write_text(header.replace("MET_INT", "MET_LONG"))  # four bytes, on every machine
+    assert np.asarray(read(tmp_path / "long.mhd")).sum() == sum(range(60))
+
+
 @refused(PLACE, "a text under the name .mha", "cannot be read: its header has no end")
 def _(tmp_path):
     (tmp_path / "a.mha").write_text("not an image")

@@ -36,6 +36,23 @@ def test_a_case_s_files(server):
     assert server.ask("GET", f"{case}/picture.png").status == 404
 
 
+def test_a_case_whose_report_is_away_is_left_out_of_the_worklist(server):
+    known = [case["case"] for case in json.loads(server.ask("GET", f"{server.root}/cases.json").body)["cases"]]
+    report = server.folder / "a" / "a_report.json"
+    content = report.read_bytes()
+    outside = server.folder.parent / "outside_report.json"
+    outside.write_bytes(content)
+    report.unlink()
+    report.symlink_to(outside)
+    try:
+        answer = server.ask("GET", f"{server.root}/cases.json")
+    finally:
+        report.unlink()
+        report.write_bytes(content)
+    assert answer.status == 200
+    assert [case["case"] for case in json.loads(answer.body)["cases"]] == [case for case in known if case != "a"]
+
+
 def test_the_page_and_niivue(server):
     for path, start in (("/", b"<!doctype html>"), ("/page/main.js", b"//"), ("/niivue.js", b"")):
         answer = server.ask("GET", server.root + path)
