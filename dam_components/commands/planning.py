@@ -8,7 +8,7 @@ from pathlib import Path
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.confidence.trained_bundle import comma_words
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
-from dam_components.data.finding import at_level, summary_lines
+from dam_components.data.finding import at_level, first_names, summary_lines
 from dam_components.planning.case_survey import CaseSurvey
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
@@ -99,6 +99,12 @@ def name_by_user(
         if sorted(names) != [*range(1, len(names) + 1)] or not names:
             raise ValueError(
                 f"label_names must name the labels 1..N without gaps, got {label_names}; for example {{1: 'liver'}}"
+            )
+        files = sorted({name for case in dataset.cases for name, _ in case.structures})
+        if files and (unknown := [name for name in names.values() if name not in files]):
+            raise ValueError(
+                f"label_names names {', '.join(unknown)}, and no case in {dataset.folder} has such a file; there are "
+                f"{first_names(files)}"
             )
         dataset.label_names = dict(sorted(names.items()))
         dataset.findings = [finding for finding in dataset.findings if finding.where != "dataset.json"]

@@ -54,10 +54,15 @@ def use_label_values(dataset: SourceDataset, option: Mapping[Any, Any] | str | N
     """Puts the option into the dataset; ``all`` makes a class of each value that its files hold, in their order.
 
     Raises:
-        ValueError: see :func:`classes_of_values`.
+        ValueError: see :func:`classes_of_values`; each structure has a file of its own.
     """
     if option is None:
         return
+    if any(case.structures for case in dataset.cases):
+        raise ValueError(
+            f"label_values is for files that hold several structures, and {dataset.folder} has a file for each: choose "
+            "among them with label_names"
+        )
     if str(option) == "all":
         values = sorted(values_held(dataset.cases) - {0})
         stated = dataset.label_names or {}
@@ -115,7 +120,7 @@ def read_label(
 
 
 def _together(structures: Sequence[tuple[str, Path]], names: Mapping[int, str]) -> MetaTensor:
-    """One label of a file for each structure: what is not 0 in it."""
+    """One label of a file for each structure: what is not 0 in it. A structure without a name here is background."""
     numbers = {name: number for number, name in names.items()}
     merged: Any = None
     for name, file in structures:
@@ -124,6 +129,8 @@ def _together(structures: Sequence[tuple[str, Path]], names: Mapping[int, str]) 
             merged, first = torch.zeros_like(volume), file
         if volume.shape != merged.shape or not grid_shift(merged, volume)[0] <= WHOLE_SHIFT:
             raise BadFile(file, f"lies on another grid than {first}", "give them one")
+        if name not in numbers:
+            continue
         here = volume.as_tensor() > 0.5
         if doubled := int((here & (merged.as_tensor() > 0)).sum()):
             what = f"overlaps another structure in {doubled} voxels"

@@ -128,6 +128,33 @@ def _(tmp_path):
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.array([0, 2, 1])[LABEL])
 
 
+def two_structures(tmp_path):
+    for number in range(4):
+        put(tmp_path / f"s{number}" / "ct.nii.gz", image(number))
+        for value, name in ((1, "spleen"), (2, "liver")):
+            put(tmp_path / f"s{number}" / "segmentations" / f"{name}.nii.gz", (value == LABEL).astype(np.uint8))
+
+
+@taken(PLACE, "one structure of several that have a file each, label_names '{1: spleen}'", "the others are background")
+def _(tmp_path):
+    two_structures(tmp_path)
+    new_bundle(str(tmp_path), str(tmp_path.parent / "spleen"), label_names={1: "spleen"})
+    written = nib.load(tmp_path.parent / "spleen" / "data" / "labels" / "s0.nii.gz")
+    np.testing.assert_array_equal(np.asarray(written.dataobj), (LABEL == 1).astype(np.uint8))
+
+
+@refused(PLACE, "a name of a structure that has no file", "such a file; there are liver, spleen")
+def _(tmp_path):
+    two_structures(tmp_path)
+    new_bundle(str(tmp_path), str(tmp_path.parent / "out"), label_names={1: "Leber"})
+
+
+@refused(PLACE, "label_values where each structure has a file", "choose among them with label_names")
+def _(tmp_path):
+    two_structures(tmp_path)
+    new_bundle(str(tmp_path), str(tmp_path.parent / "out"), label_values="all")
+
+
 @refused(PLACE, "structures of a file each that overlap", "overlaps another structure in 27 voxels")
 def _(tmp_path):
     put(tmp_path / "s0" / "ct.nii.gz", image(0))
