@@ -196,8 +196,8 @@ def read_cases_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_cases_csv(Path(folder) / "cases.csv", [{"case": "001", "dice": 0.5}])
-        ...     read_cases_csv(Path(folder) / "cases.csv").iloc[0].tolist()
-        ['001', 0.5]
+        ...     read_cases_csv(Path(folder) / "cases.csv")["case"].tolist()
+        ['001']
     """
     import pandas as pd
 
