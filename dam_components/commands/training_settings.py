@@ -10,6 +10,7 @@ from typing import Any
 
 from dam_components.commands.planning import new_bundle
 from dam_components.commands.training_stages import TrainingJob
+from dam_components.handlers.checkpoints import NAME
 
 __all__ = ["PLAN_OPTIONS", "SETTINGS", "check_plan", "check_settings", "job_settings", "refuse_plan_options"]
 
@@ -39,7 +40,7 @@ def check_settings(job: TrainingJob, settings: Mapping[str, Any]) -> None:
         ValueError: they differ.
     """
     began = [file for file in (job.work / "done").glob("*.json") if file.stem != "plan"]
-    if began or any(job.work.rglob("run_checkpoint_epoch=*.pt")):
+    if began or any(job.work.rglob(NAME.format("*"))):
         _refuse_others(job.work / SETTINGS, settings, f"{job.model} is of a training", "name another --output")
 
 

@@ -22,6 +22,8 @@ __all__ = ["SaveDicomd", "series_frames", "write_parametric_map", "write_segment
 
 pydicom, HAS_PYDICOM = optional_import("pydicom")
 highdicom, HAS_HIGHDICOM = optional_import("highdicom")
+logger = logging.getLogger(__name__)
+
 ON_GRID_MM = 0.01
 MAKER = "dam-components"
 STRUCTURES = (900, "123037004", "Anatomical Structure")  # number of the series, SNOMED CT's code of the segments' kind
@@ -73,7 +75,7 @@ class SaveDicomd(MapTransform):
         if self.output_dir is None or served or source is None or not Path(str(source)).is_dir():
             return dict(data)
         if not HAS_HIGHDICOM:
-            logging.getLogger(__name__).warning("no DICOM SEG is written: pip install 'dam-components[dicom]'")
+            logger.warning("no DICOM SEG is written: pip install 'dam-components[dicom]'")
             return dict(data)
         segmentation, confidence = (data[key] for key in self.keys)
         logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module that it copies
@@ -87,9 +89,9 @@ class SaveDicomd(MapTransform):
             write_parametric_map(map_file, slices, map_.astype(np.float32))
             write_segmentation(doubt, slices, doubted, {1: f"doubt above {self.doubt_above:g}"}, DOUBT)
         except AttributeError as error:  # of pydicom: a tag that the standard demands and the series lacks
-            logging.getLogger(__name__).warning("no DICOM SEG for %s, whose headers are incomplete: %s", source, error)
+            logger.warning("no DICOM SEG for %s, whose headers are incomplete: %s", source, error)
         except ValueError as error:  # the NIfTI files, the report and the picture of the case come all the same
-            logging.getLogger(__name__).warning("no DICOM SEG for %s: %s", source, error)
+            logger.warning("no DICOM SEG for %s: %s", source, error)
         return dict(data)
 
 

@@ -68,7 +68,7 @@ def test_resamples_without_a_value_are_left_out():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="counts must hold a case"):
+    with pytest.raises(ValueError, match="^counts must hold a case, got none$"):
         bootstrap_pooled(np.zeros((0, 2)), share, resamples=5)
     with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
         bootstrap_pooled(np.ones((1, 2)), share, resamples=0)
