@@ -26,6 +26,7 @@ from benchmarks.bundle_parts import CONFIGS
 from benchmarks.forked import measured
 from benchmarks.nnunet.half_plan import half_plan
 from benchmarks.nnunet.prepare import NAME, prepare
+from benchmarks.nnunet.program import nnunet_program
 from benchmarks.tables import machine
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
@@ -74,12 +75,13 @@ def nnunet(
     chosen = ["-p", plans, "-tr", trainer, "-device", "cpu"]
 
     def train(epochs: int, model: Path) -> Command:
-        command = [program("nnUNetv2_train"), "4", "3d_fullres", "all", *chosen]
+        command = nnunet_program("nnUNetv2_train", "4", "3d_fullres", "all", *chosen)
         return command, {"nnUNet_results": str(model), "DAM_EPOCHS": str(epochs), **short}
 
     def predict(model: Path, output: Path) -> Command:
-        command = [program("nnUNetv2_predict"), "-d", "4", "-c", "3d_fullres", "-f", "all", "-npp", "1", "-nps", "1"]
-        return [*command, *chosen, "-i", str(images), "-o", str(output)], {"nnUNet_results": str(model)}
+        one_process = ["-npp", "1", "-nps", "1"]
+        command = nnunet_program("nnUNetv2_predict", "-d", "4", "-c", "3d_fullres", "-f", "all", *chosen)
+        return [*command, *one_process, "-i", str(images), "-o", str(output)], {"nnUNet_results": str(model)}
 
     return System(name, describe, train, predict, "{case}.nii.gz", only_longest)
 
@@ -104,14 +106,6 @@ def bundle(
         return [sys.executable, *bundle_words(configs, {"dataset_dir": images, "output_dir": output})], {}
 
     return System(name, describe, train, predict, "{case}/{case}_seg.nii.gz", only_longest)
-
-
-def program(name: str) -> str:
-    """A program of nnunetv2, of this interpreter's environment."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        raise SystemExit(f"{name} is not there: pip install -c constraints.txt -e '.[nnunet]'")
-    return found
 
 
 def run(command: Command, log: Path) -> float:
@@ -272,10 +266,14 @@ def main(
     os.environ.update({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"})
     if not (work / "preprocessed" / NAME / "nnUNetPlansHalf.json").is_file():
         prepare(Path(data))
-        plan = [program("nnUNetv2_plan_and_preprocess"), "-d", "4", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
+        options = ["-d", "4", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
+        plan = nnunet_program("nnUNetv2_plan_and_preprocess", *options)
         run((plan, {"nnUNet_n_proc_DA": "1"}), work / "plan.log")
         half_plan()
     images = work / "raw" / NAME / "imagesTs"
+    cases = len(list((work / "raw" / NAME / "labelsTr").iterdir()))
+    own = json.loads((CONFIGS / "train.json").read_text(encoding="utf-8"))
+    steps, windows = cases // own["batch_size"], own["batch_size"] * own["patches_per_case"]
     unet = json.loads((CONFIGS / "experiments" / "unet.json").read_text(encoding="utf-8"))["network_def"]
     systems = [
         nnunet(
@@ -290,17 +288,9 @@ def main(
         bundle(
             OURS,
             {"amp": amp},
-            "83 steps an epoch, batch 2; train.json as it is: S and D; flipped left to right at test",
+            f"{steps} steps an epoch, batch {windows}; train.json as it is: S and D; flipped left to right at test",
             Path(data),
             images,
-        ),
-        bundle(
-            f"{OURS}, cheaper S",
-            {"amp": amp, "network_def#lean": True},
-            "the same with fewer convolutions at full resolution",
-            Path(data),
-            images,
-            only_longest=True,
         ),
         bundle(
             f"{OURS}, MONAI's UNet as S",

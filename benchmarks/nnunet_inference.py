@@ -8,7 +8,6 @@ and nnU-Net's variables, which name the folder of a trained network:
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 
 from benchmarks.bundle_parts import CONFIGS
 from benchmarks.forked import measured
+from benchmarks.nnunet.program import nnunet_program
 from benchmarks.tables import write_table
 from dam_components.commands.bundle_jobs import bundle_words
 
@@ -26,7 +26,7 @@ __all__ = ["main", "measure"]
 
 def commands(dataset: int, trainer: str, plans: str) -> dict[str, list[str]]:
     """Each without the folders of images and results."""
-    nnunet = [shutil.which("nnUNetv2_predict") or "nnUNetv2_predict", "-d", str(dataset), "-c", "3d_fullres"]
+    nnunet = nnunet_program("nnUNetv2_predict", "-d", str(dataset), "-c", "3d_fullres")
     nnunet += ["-tr", trainer, "-p", plans, "-f", "0", "-device", "cpu", "-npp", "1", "-nps", "1"]
     ours = [sys.executable, *bundle_words([CONFIGS / "inference.json"], {})]
     flips = [sys.executable, *bundle_words([CONFIGS / "inference.json", CONFIGS / "flips.json"], {})]

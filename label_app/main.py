@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import lib.torchvision_operators  # noqa: F401  before MONAI Label imports torchvision
+import dam_components.torchvision_operators  # noqa: F401  before MONAI Label imports torchvision
 from fastapi import HTTPException
 from lib.least_confident import LeastConfident
 from lib.uploads import UPLOADS

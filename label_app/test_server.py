@@ -240,7 +240,7 @@ def test_a_case_with_a_final_label_is_not_offered_again(server):
 
 def test_the_stock_app_serves_and_trains_the_bundle(tmp_path, monkeypatch):
     (tmp_path / "first").mkdir()  # the stock app has no remedy for a torchvision that is not built for this PyTorch
-    shutil.copy(PROJECT / "label_app" / "lib" / "torchvision_operators.py", tmp_path / "first" / "sitecustomize.py")
+    shutil.copy(PROJECT / "dam_components" / "torchvision_operators.py", tmp_path / "first" / "sitecustomize.py")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"))
     label, port, app = [sys.executable, "-m", "monailabel.main"], free_port(), tmp_path / "monaibundle"
     subprocess.run([*label, "apps", "--download", "--name", "monaibundle", "--output", str(tmp_path)], check=True)

@@ -1,7 +1,7 @@
 """Imports torchvision, also one that was built for CUDA beside PyTorch for the CPU, whose operators cannot be loaded.
 
-MONAI Label uses torchvision's pictures and none of its operators. torchvision itself describes two of them to PyTorch,
-which fails where they are missing. They are named here then, without an implementation.
+MONAI Label and nnU-Net use torchvision's pictures and none of its operators. torchvision itself describes two of them
+to PyTorch, which fails where they are missing. They are named here then, without an implementation.
 """
 
 import torch
