@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.data.finding import Finding
+from dam_components.data.label_file_names import image_of_label
 
 __all__ = [
     *("CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "listed_name", "put_names"),
@@ -228,10 +229,16 @@ def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
 def folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
     """Two folders; of several images to a label, named as nnU-Net does, each is a channel."""
     dataset = SourceDataset(root, "folders", root.name)
-    marked = {case_stem(file): file for file in _listing(dataset, labels)}
+    files = {case_stem(file): file for file in _listing(dataset, images)}
+    names = {*files, *(named[0] for stem in files if (named := nnunet_channel(stem)))}
+    marked: dict[str, Path] = {}
+    for file in _listing(dataset, labels):
+        case = image_of_label(case_stem(file), names) or case_stem(file)
+        if case in marked:
+            dataset.error(file, f"is a second label of {case}, beside {marked[case]}", "keep one")
+        marked.setdefault(case, file)
     found: dict[str, dict[int, Path]] = {}
-    for file in _listing(dataset, images):
-        stem = case_stem(file)
+    for stem, file in files.items():
         named = nnunet_channel(stem)
         case, channel = named if named and stem not in marked and named[0] in marked else (stem, 0)
         found.setdefault(case, {})[channel] = file
@@ -245,8 +252,8 @@ def folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
             numbers = ", ".join(f"_{number:04d}" for number in sorted(found[name]))
             dataset.error(images / name, f"has the channels {numbers}", "number them from _0000 without gaps")
         else:
-            files = tuple(found[name][channel] for channel in sorted(found[name]))
-            _add(dataset, CaseFiles(name, files, marked[name]))
+            channels = tuple(found[name][channel] for channel in sorted(found[name]))
+            _add(dataset, CaseFiles(name, channels, marked[name]))
     return dataset
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from dam_components.data.dataset_layouts import SUFFIXES, CaseFiles, SourceDataset, case_stem, folder_pair
 from dam_components.data.finding import Finding
+from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, numbered_rest
 
 __all__ = ["find_dataset"]
 
-MARKS = r"[-_.](seg|segmentation|label|labels|labelmap|mask|gt|dseg|manual|annotation)"
-LABEL = re.compile(rf"^(?P<base>.+){MARKS}$", re.IGNORECASE)
-PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"), ("image", "label"), ("img", "seg"))
+IMAGES = ("imagesTr", "images", "image", "img")
+LABELS = ("labelsTr", "labels", "label", "masks", "mask", "seg")
 STRUCTURES = ("segmentations", "structures", "labels", "masks", "segmentation")
 KINDS = (
-    "imagesTr with labelsTr or images with labels, X_seg beside X (also in a folder a case), BIDS with derivatives, "
-    "a folder of structures beside a case's image"
+    "imagesTr with labelsTr or images with labels, X_seg beside X (also in a folder a case), segmentation-0 beside "
+    "volume-0, BIDS with derivatives, a folder of structures beside a case's image"
 )
 
 
@@ -26,10 +26,11 @@ def find_dataset(root: Path) -> SourceDataset:
 
     ==================  ==================================================================================
     two folders         ``imagesTr`` and ``labelsTr``, or ``images`` and ``labels`` (``masks``)
-    BIDS                ``sub-01/.../sub-01_T1w`` with ``derivatives/NAME/sub-01/.../sub-01_dseg``
+    BIDS                ``sub-01/.../sub-01_T1w`` with ``derivatives/NAME/sub-01/.../sub-01_dseg``; also in ``rawdata``
     a file a structure  ``case/ct`` with ``case/segmentations/liver``, ``spleen``, ...: TotalSegmentator's
     label beside image  ``X_seg`` (``_label``, ``_mask``, ``_gt``) beside ``X``, or beside ``X_t1``, ``X_flair``
-                        as channels; in one folder or a folder a case: IBSR18's, BraTS's
+                        as channels; ``segmentation-0`` beside ``volume-0``; in one folder or a folder a case, where
+                        the label may be ``segmentation`` alone: IBSR18's, BraTS's, LiTS's, KiTS's
     ==================  ==================================================================================
 
     Args:
@@ -38,11 +39,14 @@ def find_dataset(root: Path) -> SourceDataset:
     Raises:
         FileNotFoundError: it has none of them.
     """
-    for images, labels in PAIRS:
-        if (root / images).is_dir() and (root / labels).is_dir():
-            return folder_pair(root, root / images, root / labels)
-    if (root / "derivatives").is_dir() and any(root.glob("sub-*")):
-        return _bids(root)
+    images, labels = (
+        next((root / name for name in names if (root / name).is_dir()), None) for names in (IMAGES, LABELS)
+    )
+    if images and labels:
+        return folder_pair(root, images, labels)
+    raw = root / "rawdata" if (root / "rawdata").is_dir() else root
+    if (root / "derivatives").is_dir() and any(raw.glob("sub-*")):
+        return _bids(root, raw)
     folders = [root, *sorted(folder for folder in root.iterdir() if folder.is_dir() and _shown(folder))]
     if any((folder / name).is_dir() for folder in folders for name in STRUCTURES):
         return _structures(root, folders)
@@ -68,27 +72,38 @@ def _images(folder: Path) -> list[Path]:
 def _beside(dataset: SourceDataset, folder: Path) -> None:
     """The labels of one folder, each with the images whose names go with it."""
     files = {case_stem(file): file for file in _images(folder)}
-    labels = {stem: found["base"] for stem in files if (found := LABEL.match(stem))}
+    labels = {stem for stem in files if marked_base(stem) is not None or numbered_rest(stem) is not None}
+    if not labels and folder != dataset.folder:  # a case's folder, in which the label's name need not tell the case
+        labels = {stem for stem in files if is_label_alone(stem)}
+    images = [name for name in files if name not in labels]
     used = set(labels)
-    for stem, base in sorted(labels.items()):
-        if base in files and base not in labels:
-            images = [base]
+    for stem in sorted(labels):
+        case, chosen = _images_of(stem, images, folder)
+        used.update(chosen)
+        if chosen:
+            dataset.cases.append(CaseFiles(case, tuple(files[name] for name in chosen), files[stem]))
         else:
-            images = [name for name in files if name not in labels and re.match(rf"{re.escape(base)}[-_.]", name)]
-        used.update(images)
-        if not images:
             remedy = "put its image beside it, or take the label out"
             dataset.error(files[stem], "has no image of its name beside it", remedy)
-            continue
-        dataset.cases.append(CaseFiles(base, tuple(files[name] for name in images), files[stem]))
     for name in (name for name in files if name not in used):
         what = "has no label beside it and is left out"
         dataset.findings.append(Finding("warning", str(files[name]), what, "add its label if it is a case"))
 
 
+def _images_of(stem: str, images: Sequence[str], folder: Path) -> tuple[str, list[str]]:
+    """A label's case, and its images among those of its folder."""
+    if is_label_alone(stem):
+        return folder.name, [*images]
+    base = marked_base(stem)
+    if base is not None and base not in images:
+        return base, [name for name in images if re.match(rf"{re.escape(base)}[-_.]", name)]
+    found = image_of_label(stem, images)
+    return (found or stem), [found] if found else []
+
+
 def _with_channels(dataset: SourceDataset) -> SourceDataset:
     """Channels by what follows a case's name in its images' names, the same ones in each case."""
-    named = [tuple(case_stem(file)[len(case.name) :].strip("-_.") for file in case.images) for case in dataset.cases]
+    named = [tuple(_channel(case, file) for file in case.images) for case in dataset.cases]
     names = sorted({name for row in named for name in row})
     if len(set(named)) == 1 and all(names):
         dataset.channel_names = [*named[0]]
@@ -98,6 +113,11 @@ def _with_channels(dataset: SourceDataset) -> SourceDataset:
             dataset.error(case.label.parent, f"has the images {has or case.name}, others {all_names}", "add what lacks")
     _check_names(dataset)
     return dataset
+
+
+def _channel(case: CaseFiles, file: Path) -> str:
+    """An image's name without what tells its case: the case's name, and numbers of three digits or more."""
+    return re.sub(r"\d{3,}", "", case_stem(file).replace(case.name, "", 1)).strip("-_.")
 
 
 def _structures(root: Path, folders: Iterable[Path]) -> SourceDataset:
@@ -128,14 +148,14 @@ def _structures(root: Path, folders: Iterable[Path]) -> SourceDataset:
     return dataset
 
 
-def _bids(root: Path) -> SourceDataset:
+def _bids(root: Path, folder: Path) -> SourceDataset:
     """Labels among the derivatives; the raw images of the same subject and session are the channels."""
     dataset = SourceDataset(root, "BIDS", root.name)
     labels = [file for file in sorted((root / "derivatives").rglob("sub-*")) if _is_label(file)]
     by_place: dict[str, list[Path]] = {}
     for file in labels:
         by_place.setdefault(_place(file.name), []).append(file)
-    raw = [file for file in sorted(root.glob("sub-*/**/sub-*")) if file.is_file() and _is_image(file)]
+    raw = [file for file in sorted(folder.glob("sub-*/**/sub-*")) if file.is_file() and _is_image(file)]
     suffixes = sorted({case_stem(file).split("_")[-1] for file in raw if _place(file.name) in by_place})
     for place, files in by_place.items():
         images = {case_stem(file).split("_")[-1]: file for file in raw if _place(file.name) == place}
@@ -143,7 +163,7 @@ def _bids(root: Path) -> SourceDataset:
             dataset.error(files[1], f"is a second label of {place}", "keep one")
         elif sorted(images) != suffixes or not suffixes:
             has = ", ".join(sorted(images)) or "no image"
-            dataset.error(files[0], f"has {has} in {root / place.split('_')[0]}", f"give it {', '.join(suffixes)}")
+            dataset.error(files[0], f"has {has} in {folder / place.split('_')[0]}", f"give it {', '.join(suffixes)}")
         else:
             dataset.cases.append(CaseFiles(place, tuple(images[name] for name in suffixes), files[0]))
     for file in (file for file in raw if _place(file.name) not in by_place):
@@ -167,7 +187,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _is_label(file: Path) -> bool:
-    return file.is_file() and _is_image(file) and bool(LABEL.match(case_stem(file)))
+    return file.is_file() and _is_image(file) and marked_base(case_stem(file)) is not None
 
 
 def _check_names(dataset: SourceDataset) -> None:

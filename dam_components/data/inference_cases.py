@@ -24,7 +24,7 @@ from dam_components.data.dataset_layouts import (
 from dam_components.data.decathlon_list import NoSuchListError, read_decathlon_list
 from dam_components.data.dicom_series import is_dicom_series
 from dam_components.data.finding import first_names
-from dam_components.data.found_layouts import LABEL
+from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, numbered_rest
 from dam_components.errors import failure_reason, is_out_of_memory
 
 __all__ = ["ReadableCases", "list_inference_cases"]
@@ -127,15 +127,31 @@ def _images_of(folder: Path) -> list[Path]:
     """The image files of a folder; what is left out is named in the log, once."""
     names = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     files = [file for file in names if file.is_file() and file.name.lower().endswith(SUFFIXES)]
-    marked = {file: found["base"] for file in files if (found := LABEL.match(case_stem(file)))}
-    others = {start for file in files if file not in marked for start in _starts(case_stem(file))}
-    labels = [file for file, base in marked.items() if base in others]
+    labels = _labels_of(files)
     if labels:
         _tell_left_out("labels beside their images", folder, labels)
     known = (*SUFFIXES, *COMPANIONS)
     if strange := [file for file in names if file.is_file() and not file.name.lower().endswith(known)]:
         _tell_left_out("files that are no images", folder, strange)
     return [file for file in files if file not in labels]
+
+
+def _labels_of(files: Sequence[Path]) -> list[Path]:
+    """Those of the files that are a label of another one, by their names."""
+    stems = {file: case_stem(file) for file in files}
+    images = [
+        stem
+        for stem in stems.values()
+        if marked_base(stem) is None and numbered_rest(stem) is None and not is_label_alone(stem)
+    ]
+    starts = {start for stem in images for start in _starts(stem)}
+    return [
+        file
+        for file, stem in stems.items()
+        if (images and is_label_alone(stem))
+        or marked_base(stem) in starts
+        or (stem not in images and image_of_label(stem, images))
+    ]
 
 
 def _starts(stem: str) -> list[str]:

@@ -99,6 +99,70 @@ def _(tmp_path):
     assert found.channel_names == ["ct"]
 
 
+@taken(PLACE, "imaging and segmentation in a folder a case (KiTS)", "a case has the name of its folder")
+def _(tmp_path):
+    make(tmp_path, ["{c}/imaging.nii.gz"], "{c}/segmentation.nii.gz")
+    put(tmp_path / "c0" / "instances" / "kidney_1.nii.gz", LABEL)
+    assert [case.name for case in check(tmp_path).cases] == ["c0", "c1", "c2", "c3"]
+    assert [listed_name(case) for case in list_inference_cases(tmp_path)] == ["c0", "c1", "c2", "c3"]
+
+
+@taken(PLACE, "several images beside a file called label, in a folder a case", "channels by name")
+def _(tmp_path):
+    found = check(make(tmp_path, ["{c}/flair.nii", "{c}/t1.nii"], "{c}/label.nii"), channels=2)
+    assert found.channel_names == ["flair", "t1"]
+
+
+@taken(PLACE, "scans of numbered names beside a file called mask, IMG001 and IMG002", "one channel")
+def _(tmp_path):
+    for number in range(4):
+        put(tmp_path / f"p{number}" / f"IMG00{number}.nii", image(number))
+        put(tmp_path / f"p{number}" / "mask.nii", LABEL)
+    assert [case.images[0].name for case in check(tmp_path).cases][:2] == ["IMG000.nii", "IMG001.nii"]
+
+
+@refused(PLACE, "another kind of image in one of the folders, ct and pet", "has the images pet, others ct, pet")
+def _(tmp_path):
+    make(tmp_path, ["{c}/ct.nii"], "{c}/label.nii")
+    (tmp_path / "c3" / "ct.nii").rename(tmp_path / "c3" / "pet.nii")
+    all_lines(tmp_path)
+
+
+@taken(PLACE, "segmentation-0 beside volume-0 (LiTS)", "a case has the name of its image; inference takes the images")
+def _(tmp_path):
+    for number in (0, 1, 10):
+        put(tmp_path / f"volume-{number}.nii", image(number))
+        put(tmp_path / f"segmentation-{number}.nii", LABEL)
+    names = ["volume-0", "volume-1", "volume-10"]
+    assert sorted(case.name for case in check(tmp_path, cases=3).cases) == names
+    assert sorted(listed_name(case) for case in list_inference_cases(tmp_path)) == names
+
+
+@taken(PLACE, "two folders whose names differ in a word, img0001 and label0001 (BTCV), a and a_seg", "pairs")
+def _(tmp_path):
+    for number in range(4):
+        put(tmp_path / "a" / "img" / f"img000{number}.nii.gz", image(number))
+        put(tmp_path / "a" / "label" / f"label000{number}.nii.gz", LABEL)
+    assert [case.name for case in check(tmp_path / "a").cases] == ["img0000", "img0001", "img0002", "img0003"]
+    found = check(make(tmp_path / "b", ["images/{c}.nii"], "labels/{c}_seg.nii"))
+    assert [case.name for case in found.cases] == ["c0", "c1", "c2", "c3"]
+
+
+@refused(PLACE, "two labels of one image in two folders, a and a_seg", "is a second label of c1, beside")
+def _(tmp_path):
+    make(tmp_path, ["images/{c}.nii"], "labels/{c}.nii")
+    put(tmp_path / "labels" / "c1_seg.nii", LABEL)
+    all_lines(tmp_path)
+
+
+@taken(PLACE, "BIDS with its images in rawdata (VerSe)", "taken")
+def _(tmp_path):
+    for number in range(4):
+        put(tmp_path / "rawdata" / f"sub-{number}" / f"sub-{number}_ct.nii.gz", image(number))
+        put(tmp_path / "derivatives" / f"sub-{number}" / f"sub-{number}_seg-vert_msk.nii.gz", LABEL)
+    assert check(tmp_path).channel_names == ["ct"]
+
+
 @taken(PLACE, "BIDS with labels among the derivatives", "taken, channels by suffix")
 def _(tmp_path):
     for number in range(4):
