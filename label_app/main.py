@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import dam_components.torchvision_operators  # noqa: F401  before MONAI Label imports torchvision
+
+# isort: split
 from fastapi import HTTPException
 from lib.least_confident import LeastConfident
 from lib.uploads import UPLOADS

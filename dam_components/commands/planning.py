@@ -10,6 +10,7 @@ from dam_components.confidence.trained_bundle import comma_words
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
 from dam_components.data.finding import at_level, first_names, summary_lines
 from dam_components.planning.case_survey import CaseSurvey
+from dam_components.planning.data_report import of_patients
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
 from dam_components.planning.label_files import use_label_values
@@ -70,9 +71,9 @@ def new_bundle(
     if errors := at_level(findings, "error"):
         raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
     fingerprint = named_fingerprint(dataset, surveys)
-    plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero)
+    plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero, dataset.patients)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
-    cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}"
+    cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}{of_patients(dataset)}"
     print(f"{cases}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
     print(
         f"wrote {target}; the whole plan is in its docs/data_report.md; train it with\n"

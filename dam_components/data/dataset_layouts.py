@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 CASE_KEY = "case"  # in a list of cases, and in what is known of an image: a name that its file does not give
+PATIENT_KEY = "patient"  # in a list of cases: whose image it is, where a patient has several
 SUFFIXES = (".nii.gz", ".nii", ".img", ".mhd", ".mha", ".nrrd")  # in capitals too
 COMPANIONS = (
     ".hdr",
@@ -38,12 +39,14 @@ class CaseFiles:
     """A case's images, one file (or DICOM series folder) a channel or one for all, and its label.
 
     ``structures`` are the files of a label that has one for each structure, by name; ``label`` is then their folder.
+    ``patient`` is whose they are, where that is known: folds keep the cases of a patient together.
     """
 
     name: str
     images: tuple[Path, ...]
     label: Path
     structures: tuple[tuple[str, Path], ...] = ()
+    patient: str = ""
 
 
 @dataclass
@@ -63,6 +66,11 @@ class SourceDataset:
     cases: list[CaseFiles] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     label_values: dict[int, int] | None = None
+
+    @property
+    def patients(self) -> int:
+        """How many patients there are; a case of nobody known is one."""
+        return len({case.patient or case.name for case in self.cases})
 
     @property
     def writes_labels(self) -> bool:
@@ -189,7 +197,8 @@ def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
             dataset.error(images[0], "has no label in dataset.json", "add it, or take the case out of 'training'")
             continue
         label = (root / str(entry["label"])).absolute()
-        _add(dataset, CaseFiles(case_stem(label if len(images) > 1 else images[0]), images, label))
+        name, patient = case_stem(label if len(images) > 1 else images[0]), str(entry.get(PATIENT_KEY, ""))
+        _add(dataset, CaseFiles(name, images, label, patient=patient))
     for entry in index.get("test") or []:
         files = entry.get("image", []) if isinstance(entry, dict) else entry
         listed |= {os.path.normpath(root / str(file)) for file in ([files] if isinstance(files, str) else files)}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.dataset_layouts import CASE_KEY
+from dam_components.data.dataset_layouts import CASE_KEY, PATIENT_KEY
 
 __all__ = ["NoSuchListError", "read_decathlon_list"]
 
@@ -17,7 +17,7 @@ class NoSuchListError(ValueError):
 
 
 def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dict[str, Any]]:
-    """Image and label of each case, and its name where one is given, with their paths from the folder of the file.
+    """Image and label of each case, and its name and patient where given, with their paths from the folder of the file.
 
     MONAI's own function fails on the byte order mark that Windows editors write.
 
@@ -42,7 +42,7 @@ def read_decathlon_list(index_file: str | os.PathLike, section: str) -> list[dic
 
 def _entry(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     placed: dict[str, Any] = {key: _placed(entry[key], folder) for key in ("image", "label") if key in entry}
-    return {**placed, CASE_KEY: str(entry[CASE_KEY])} if CASE_KEY in entry else placed
+    return {**placed, **{key: str(entry[key]) for key in (CASE_KEY, PATIENT_KEY) if key in entry}}
 
 
 def _mapping(entry: Any) -> dict[str, Any]:

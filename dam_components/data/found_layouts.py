@@ -77,11 +77,13 @@ def _beside(dataset: SourceDataset, folder: Path) -> None:
         labels = {stem for stem in files if is_label_alone(stem)}
     images = [name for name in files if name not in labels]
     used = set(labels)
+    patient = folder.name if folder != dataset.folder and len(labels) > 1 else ""
     for stem in sorted(labels):
         case, chosen = _images_of(stem, images, folder)
         used.update(chosen)
         if chosen:
-            dataset.cases.append(CaseFiles(case, tuple(files[name] for name in chosen), files[stem]))
+            paths = tuple(files[name] for name in chosen)
+            dataset.cases.append(CaseFiles(case, paths, files[stem], patient=patient))
         else:
             remedy = "put its image beside it, or take the label out"
             dataset.error(files[stem], "has no image of its name beside it", remedy)
@@ -165,7 +167,8 @@ def _bids(root: Path, folder: Path) -> SourceDataset:
             has = ", ".join(sorted(images)) or "no image"
             dataset.error(files[0], f"has {has} in {folder / place.split('_')[0]}", f"give it {', '.join(suffixes)}")
         else:
-            dataset.cases.append(CaseFiles(place, tuple(images[name] for name in suffixes), files[0]))
+            paths = tuple(images[name] for name in suffixes)
+            dataset.cases.append(CaseFiles(place, paths, files[0], patient=place.split("_")[0]))
     for file in (file for file in raw if _place(file.name) not in by_place):
         remedy = "add its label if it is a case"
         dataset.findings.append(

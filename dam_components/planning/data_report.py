@@ -12,7 +12,7 @@ from dam_components.data.finding import LEVELS, Finding, at_level
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan import Plan
 
-__all__ = ["report_json", "report_markdown"]
+__all__ = ["of_patients", "report_json", "report_markdown"]
 
 
 def report_json(
@@ -28,13 +28,18 @@ def report_json(
     }
 
 
+def of_patients(dataset: SourceDataset) -> str:
+    """How many patients the cases are of, where that are fewer."""
+    return f" of {dataset.patients} patients" if dataset.patients < len(dataset.cases) else ""
+
+
 def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan, findings: Sequence[Finding]) -> str:
     """The same for people; the spread of sizes in place of each case's."""
     spacing, shape = np.array(fingerprint.spacing_mm), np.array(fingerprint.shape)
     lines = [
         f"# {dataset.name}: data and plan",
         "",
-        f"{fingerprint.cases} labelled cases in `{dataset.folder}` ({dataset.layout}). "
+        f"{fingerprint.cases} labelled cases{of_patients(dataset)} in `{dataset.folder}` ({dataset.layout}). "
         "Axes: right, front, head. The rules: `dam_components/planning/plan.py`.",
         "",
         "## Findings",

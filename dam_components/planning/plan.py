@@ -103,6 +103,7 @@ def make_plan(
     patch_voxels: int = 150_000,
     cache_gb: float = 8.0,
     crop_nonzero: bool | None = None,
+    patients: int | None = None,
 ) -> Plan:
     """The plan that this module's rules give.
 
@@ -111,6 +112,7 @@ def make_plan(
         patch_voxels: most voxels of a patch; 150 000 for a CPU, 2 000 000 (128 cubed) for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
         crop_nonzero: crop to the box of what is not 0; ``None``: by the rule.
+        patients: how many the cases are of; ``None``: each is of another one.
 
     Raises:
         ValueError: a setting out of range, or images too small.
@@ -127,7 +129,7 @@ def make_plan(
     batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
 
     cases = fingerprint.cases
-    folds, validation, tested = plan_split(cases)
+    folds, validation, tested = plan_split(cases, patients)
     steps_an_epoch = max(1, (cases - tested - validation) // batch_size)
     epochs = min(500, max(20, round(STEPS / steps_an_epoch)))
     case_gb = float(np.prod(shapes, axis=1).mean()) * 4 * (len(fingerprint.channel_names) + 1) / 1e9  # float32
@@ -153,16 +155,19 @@ def make_plan(
     )
 
 
-def plan_split(cases: int) -> tuple[int, int, int]:
-    """Folds, cases of a fold that validate, and most that it tests.
+def plan_split(cases: int, patients: int | None = None) -> tuple[int, int, int]:
+    """Folds, cases of a fold that validate, and most that it tests. Folds divide the patients.
 
     Example:
         >>> plan_split(30), plan_split(10), plan_split(3), plan_split(1)
         ((5, 9, 6), (5, 3, 2), (3, 1, 1), (1, 0, 0))
+        >>> plan_split(8, patients=4), plan_split(8, patients=2)
+        ((4, 2, 2), (1, 0, 0))
     """
-    if cases < LEAST_CASES:
+    apart = cases if patients is None else patients
+    if apart < LEAST_CASES:
         return 1, 0, 0
-    folds = min(5, cases)
+    folds = min(5, apart)
     return folds, max(1, min(LEAST_TO_CALIBRATE, round(0.3 * cases)), round(cases / 10)), math.ceil(cases / folds)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dam_components.atomic_files import write_whole
-from dam_components.data.dataset_layouts import CASE_KEY, SourceDataset, case_name
+from dam_components.data.dataset_layouts import CASE_KEY, PATIENT_KEY, SourceDataset, case_name
 from dam_components.data.finding import Finding
 from dam_components.planning.config_text import config_text
 from dam_components.planning.data_report import report_json, report_markdown
@@ -111,10 +111,12 @@ def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[
         labels: the files of labels that were written, by case.
     """
     cases: list[dict[str, Any]] = []
+    shared = dataset.patients < len(dataset.cases)
     for case in dataset.cases:
         files = [str(file) for file in case.images]
         label = str(labels.get(case.name, case.label))
-        cases.append({"image": files if len(files) > 1 else files[0], "label": label, CASE_KEY: case.name})
+        owner = {PATIENT_KEY: case.patient} if case.patient and shared else {}
+        cases.append({"image": files if len(files) > 1 else files[0], "label": label, CASE_KEY: case.name, **owner})
     converted = "labels written as classes, no image copied" if labels else "no image was copied or converted"
     return {
         "name": dataset.name,

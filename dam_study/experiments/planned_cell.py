@@ -13,8 +13,10 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
-from dam_components.data import decathlon_split, make_folds, write_folds
+from dam_components.data import decathlon_split, make_folds
+from dam_components.data.folds import case_patients
 from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
@@ -49,7 +51,7 @@ class PlannedCell:
         """Writes the fold file, if it is not there: all cells of the same folds read it."""
         file = Path(self.setup["folds_file"])
         if not file.is_file():
-            write_folds(file, self.folds["cases"], *(self.folds[name] for name in ("folds", "validation", "seed")))
+            write_whole(file, json.dumps(self.folds, indent=1) + "\n")
 
 
 def plan_cell(
@@ -98,7 +100,9 @@ def plan_cell(
     where = str(entries.get_parsed_content("dataset_dir") if data is None else Path(data).absolute())
     cases = [case["case"] for case in decathlon_split(where, "all")]
     _check_organs(where, task, entries["label_names"])
-    count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": len(cases)}[protocol]
+    patients = case_patients(where)
+    apart = len({patients.get(case, case) for case in cases})
+    count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": apart}[protocol]
     split = {
         "fold": fold,
         "folds": count if folds is None else folds,
@@ -115,7 +119,7 @@ def plan_cell(
         stored = {name: split[name] for name in ("seed", "folds", "validation")}
         stored |= {
             "cases": sorted(cases),
-            "splits": make_folds(cases, stored["folds"], stored["validation"], stored["seed"]),
+            "splits": make_folds(cases, stored["folds"], stored["validation"], stored["seed"], patients),
         }
 
     changes = {**given, "folds": split, "seed": seed}

@@ -89,6 +89,27 @@ def _(tmp_path):
     assert ["c0_4d" in finding.where for finding in found.findings] == [True]
 
 
+@taken(PLACE, "several labels in a patient's folder (ACDC), sessions of a subject (BIDS)", "one section of a fold")
+def _(tmp_path):
+    for number in range(4):
+        for frame in (1, 2):
+            name = f"p{number}_frame{frame}"
+            put(tmp_path / "acdc" / f"p{number}" / f"{name}.nii.gz", image(number, frame))
+            put(tmp_path / "acdc" / f"p{number}" / f"{name}_gt.nii.gz", LABEL)
+            name = f"sub-{number}_ses-{frame}"
+            put(tmp_path / "bids" / f"sub-{number}" / f"ses-{frame}" / f"{name}_T1w.nii", image(number, frame))
+            put(tmp_path / "bids" / "derivatives" / "manual" / f"sub-{number}" / f"{name}_dseg.nii", LABEL)
+    for kind, share in (("acdc", "_frame"), ("bids", "_ses-")):
+        assert check(tmp_path / kind, cases=8).patients == 4
+        train = bundle(tmp_path / kind, tmp_path / f"{kind}_bundle")
+        assert (train["folds"]["folds"], train["folds"]["validation"]) == (4, 2)
+        data = tmp_path / f"{kind}_bundle" / "bundle" / "data"
+        for fold in range(4):
+            test = decathlon_split(data, "test", **{**train["folds"], "fold": fold})
+            assert len(test) == 2
+            assert len({case["case"].split(share)[0] for case in test}) == 1
+
+
 @taken(
     PLACE,
     "an image and a label of one stem, example_ct and example_seg (CT_example)",

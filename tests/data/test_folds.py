@@ -43,6 +43,46 @@ def test_two_fold_and_leave_one_out():
     assert [_sizes(fold) for fold in make_folds(NAMES[:6], folds=6, validation=1, seed=0)] == [[4, 1, 1]] * 6
 
 
+def test_the_cases_of_a_patient_are_in_one_section():
+    """Else a network would be judged, or D taught, on a patient it learned from."""
+    owner = {name: f"patient{index // 2}" for index, name in enumerate(NAMES[:20])}  # ten of two, thirty of one
+    folds = make_folds(NAMES, 5, 5, 0, owner)
+    assert sorted(name for fold in folds for name in fold["test"]) == NAMES
+    for fold in folds:
+        assert sum(_sizes(fold)) == 50
+        assert 3 <= len(fold["validation"]) <= 8  # of 40 patients four
+        for section in ("train", "validation", "test"):
+            others = {owner.get(name, name) for part in fold if part != section for name in fold[part]}
+            assert not others & {owner.get(name, name) for name in fold[section]}
+    assert make_folds(NAMES, 5, 5, 0, {name: name for name in NAMES}) == make_folds(NAMES, 5, 5, 0)
+
+
+def test_patients_limit_the_folds():
+    owner = dict.fromkeys(NAMES[:10], "one")
+    with pytest.raises(ValueError, match="from 1 to the number of patients, 3, got 5"):
+        make_folds(NAMES[:12], 5, 1, 0, owner)
+    with pytest.raises(ValueError, match="3 folds of 3 patients allow at most 1 of them to validate"):
+        make_folds(NAMES[:12], 3, 8, 0, owner)
+
+
+def test_a_lists_patients_are_kept_together(tmp_path):
+    folder = _write_dataset(tmp_path / "data", NAMES[:12])
+    index = json.loads((folder / "dataset.json").read_text())
+    for number, entry in enumerate(index["training"]):
+        entry["patient"] = f"p{number // 3}"
+    (folder / "dataset.json").write_text(json.dumps(index))
+    for fold in range(4):
+        parts = [decathlon_split(folder, section, fold, 4, 3) for section in ("train", "validation", "test")]
+        owners = [{int(case["case"][-2:]) // 3 for case in part} for part in parts]
+        assert [len(owner) for owner in owners] == [2, 1, 1]
+        assert set.union(*owners) == set(range(4))
+        assert all("patient" not in case for part in parts for case in part)  # a batch collates what each case has
+    crossed = decathlon_split(folder, "all", parts=4)
+    assert len({(int(case["case"][-2:]) // 3, case["part"]) for case in crossed}) == 4
+    with pytest.raises(ValueError, match="from 1 to the number of patients, 4, got 5"):
+        decathlon_split(folder, "all", parts=5)
+
+
 def test_validation_is_a_count_or_a_share_of_all_cases():
     assert make_folds(NAMES, 5, 0.1, 0) == make_folds(NAMES, 5, 5, 0)
     assert _sizes(make_folds(NAMES, 5, 0.0, 0)[0]) == [40, 0, 10]
