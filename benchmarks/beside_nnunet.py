@@ -150,10 +150,18 @@ def judge(system: System, folder: Path, labels: Path) -> pd.DataFrame:
 
 
 def epochs_within(system: System, minutes: float, folder: Path) -> int:
-    """As many epochs as fit the processor minutes, after two short trainings that tell what an epoch costs."""
-    first, second = (train(system, epochs, folder / f"probe{epochs}") for epochs in PROBES)
-    epoch = (second - first) / (PROBES[1] - PROBES[0])
-    return max(1, round((60 * minutes - (first - PROBES[0] * epoch)) / epoch))
+    """As many epochs as fit the processor minutes.
+
+    Two short trainings tell what an epoch costs, and each longer one that is done tells it better.
+    """
+    for epochs in PROBES:
+        train(system, epochs, folder / f"probe{epochs}")
+    done = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*/training.json")]
+    done.sort(key=lambda training: training["epochs"])
+    first, last = done[0], done[-1]
+    epoch = (last["processor_s"] - first["processor_s"]) / (last["epochs"] - first["epochs"])
+    start = first["processor_s"] - first["epochs"] * epoch
+    return max(1, round((60 * minutes - start) / epoch))
 
 
 def measure(systems: list[System], budgets: list[float], scratch: Path) -> Iterator[pd.DataFrame]:

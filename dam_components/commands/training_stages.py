@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.data import HARD_KINDS, decathlon_split
-from dam_components.data.folds import fold_count
+from dam_components.data.dataset_split import fold_count
 from dam_components.handlers import newest_checkpoint
 from dam_components.planning.config_text import config_text
 

@@ -2,8 +2,9 @@
 
 from dam_components.data.bundle_root import find_bundle_root
 from dam_components.data.case_reports import case_confidence
+from dam_components.data.dataset_split import decathlon_split, out_of_fold_cases
 from dam_components.data.few_labels import labelled_subset
-from dam_components.data.folds import Fold, decathlon_split, make_folds, out_of_fold_cases, read_folds, write_folds
+from dam_components.data.folds import Fold, make_folds, read_folds, write_folds
 from dam_components.data.hard_cases import HARD_KINDS, HardCased
 from dam_components.data.inference_cases import ReadableCases, list_inference_cases
 from dam_components.data.known_cases import warn_of_known_cases

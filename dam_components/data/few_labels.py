@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.model_selection import ShuffleSplit
 
-from dam_components.data.folds import decathlon_split
+from dam_components.data.dataset_split import decathlon_split
 
 __all__ = ["labelled_subset"]
 

@@ -16,7 +16,7 @@ from dam_components.atomic_files import copy_whole, write_whole
 from dam_components.bundle_command import command_files, command_overrides
 from dam_components.data import decathlon_split, make_folds, read_folds
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
-from dam_components.data.folds import case_patients
+from dam_components.data.dataset_split import case_patients
 from dam_components.planning.case_survey import survey_case
 from dam_components.planning.config_text import config_text
 from dam_components.planning.fingerprint import make_fingerprint

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.data import decathlon_split, make_folds
-from dam_components.data.folds import case_patients
+from dam_components.data.dataset_split import case_patients
 from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
