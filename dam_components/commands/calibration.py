@@ -179,7 +179,7 @@ def training_range(parser: ConfigParser) -> TrainingRange | None:
 
 
 def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
-    """The calibration of D's predicted Dice on these cases, copies of one case together.
+    """The calibration of D's predicted Dice on these cases, all images of one patient together.
 
     Classes that S predicts nowhere are left out. The clean cases, which are what most clinics have, weigh as much as
     all hard copies together, and intervals are made for kinds of image that are not among these.
@@ -189,7 +189,7 @@ def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
     """
     raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in cases])
     true = np.stack([case.true_dice for case in cases])
-    owners, kinds = ([getattr(case, name) for case in cases] for name in ("case", "kind"))
+    owners, kinds = [case.patient or case.case for case in cases], [case.kind for case in cases]
     return DiceCalibration.fit(raw, true, level, owners, kinds)
 
 
@@ -199,13 +199,13 @@ def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
     Clean images are the kind that is never left out.
 
     Args:
-        cases: copies of one case carry its name and stay in one fold; at least 3 names.
+        cases: all images of one patient stay in one fold; at least 3 patients.
         level: of the intervals.
 
     Raises:
         ValueError: as :func:`fit_cases`.
     """
-    owners = [case.case for case in cases]
+    owners = [case.patient or case.case for case in cases]
     for learn, test in GroupKFold(min(FOLDS, len(set(owners)))).split(owners, groups=owners):
         for kind in {cases[i].kind for i in test}:
             seen = [cases[i] for i in learn if cases[i].kind != kind or kind == CLEAN]

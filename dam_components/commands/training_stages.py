@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.data import HARD_KINDS, decathlon_split
-from dam_components.data.dataset_split import fold_count
+from dam_components.data.dataset_split import fold_count, patients_of
 from dam_components.handlers import newest_checkpoint
 from dam_components.planning.config_text import config_text
 
@@ -195,7 +195,7 @@ class Amount:
         sections = {name: decathlon_split(data, name, **split) for name in ("train", "validation", "test")}
         self.folds = fold_count(data, **split)
         count, self.validation, self.test = (len(section) for section in sections.values())
-        self.parts = min(PARTS, count)
+        self.parts = min(PARTS, len({*patients_of(sections["train"]).values()}))
         batch = parser.get_parsed_content("batch_size")
         length, part_length = max(1, count // batch), max(1, count * (PARTS - 1) // PARTS // batch)
         self.epochs = int(parser.get_parsed_content("epochs"))

@@ -38,6 +38,7 @@ class CaseEvidence:
 
     Attributes:
         case: its name.
+        patient: whose it is.
         kind: ``clean``, or one of :data:`dam_components.data.HARD_KINDS`.
         histograms: right and wrong voxels over doubt, by region and score, ``(2, bins)``.
         calibration: of :func:`~dam_components.metrics.calibration_counts`, by region and score; scores that are
@@ -59,6 +60,7 @@ class CaseEvidence:
     predicted_dice: dict[str, np.ndarray] = field(default_factory=dict)
     predicted_classes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     interval: np.ndarray | None = None
+    patient: str = ""
 
 
 def gather_case(
@@ -73,7 +75,8 @@ def gather_case(
     """Runs S and each score on a preprocessed case, on the grid and in the field of view that S sees.
 
     Args:
-        item: ``image`` ``(C, ...)``, ``label`` ``(1, ...)`` and ``case``; the spacing is the image's, 1 mm if unknown.
+        item: ``image`` ``(C, ...)``, ``label`` ``(1, ...)`` and ``case``, perhaps ``patient``; the spacing is the
+            image's, 1 mm if unknown.
         segmenter: S, image ``(1, C, ...)`` to logits.
         scores: by name, in the order in which they run.
         kind: what was done to the case.
@@ -85,7 +88,7 @@ def gather_case(
         ValueError: if the label holds a class that S does not know.
     """
     image, label = (_plain(item[key]).to(device) for key in ("image", "label"))
-    evidence = CaseEvidence(str(item["case"]), kind)
+    evidence = CaseEvidence(str(item["case"]), kind, patient=str(item.get("patient", item["case"])))
     started = _now(device)
     case = Segmentation.of(image[None].float(), segmenter)
     evidence.seconds["S"] = _now(device) - started

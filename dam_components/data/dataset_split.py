@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dam_components.data.decathlon_list import read_decathlon_list
 from dam_components.data.finding import first_names
 from dam_components.data.folds import by_patient, check_distinct, make_folds, read_folds
 
-__all__ = ["case_patients", "decathlon_split", "fold_count", "out_of_fold_cases"]
+__all__ = ["decathlon_split", "fold_count", "out_of_fold_cases", "patients_of"]
 
 SECTIONS = ("train", "validation", "test")
 
@@ -48,7 +48,8 @@ def decathlon_split(
         leave_out: leaves the cases of this part out.
 
     Returns:
-        A dictionary a case, in the order of the names: ``image`` and ``label`` (absolute paths), ``case`` (the name).
+        A dictionary a case, by name: ``image`` and ``label`` (absolute paths), ``case`` (the name), and
+        ``patient`` where ``dataset.json`` names the patients; a case without one is its own.
 
     Raises:
         FileNotFoundError: when the folder, its ``dataset.json`` or a file that this names is missing.
@@ -57,29 +58,30 @@ def decathlon_split(
     """
     if section not in (*SECTIONS, "all"):
         raise ValueError(f"section must be one of {', '.join(SECTIONS)} or all, got {section!r}.")
-    by_case, patients = _labelled_cases(Path(dataset_dir))
+    by_case = _labelled_cases(Path(dataset_dir))
     if section == "all":
-        return _in_parts(list(by_case.values()), patients, parts, leave_out, seed)
+        return _in_parts(list(by_case.values()), parts, leave_out, seed)
     if folds_file:
         splits = read_folds(folds_file, by_case)
     else:
-        splits = make_folds([*by_case], folds, validation, seed, patients)
+        splits = make_folds([*by_case], folds, validation, seed, patients_of(by_case.values()))
     if not 0 <= fold < len(splits):
         raise ValueError(
             f"fold must be from 0 to {len(splits) - 1}, got {fold!r}: there are {len(splits)} folds; see the bundle's "
             "options folds#fold and folds#folds."
         )
     chosen = [by_case[name] for name in splits[fold][section]]  # type: ignore[literal-required]
-    return _in_parts(chosen, patients, parts, leave_out, seed)
+    return _in_parts(chosen, parts, leave_out, seed)
 
 
-def case_patients(dataset_dir: str | os.PathLike) -> dict[str, str]:
-    """Whose the labelled cases are, by name: ``patient`` of their entries in ``dataset.json``, where they have one.
+def patients_of(cases: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Whose the cases of ``decathlon_split`` are, by name; a case without ``patient`` is its own.
 
-    Raises:
-        FileNotFoundError, ValueError: as ``decathlon_split``.
+    Example:
+        >>> patients_of([{"case": "a_1", "patient": "a"}, {"case": "b"}])
+        {'a_1': 'a', 'b': 'b'}
     """
-    return _labelled_cases(Path(dataset_dir))[1]
+    return {str(case[CASE_KEY]): str(case.get(PATIENT_KEY, case[CASE_KEY])) for case in cases}
 
 
 def out_of_fold_cases(dataset_dir: str | os.PathLike, fold: int = 0, **split: Any) -> list[dict[str, Any]]:
@@ -115,14 +117,12 @@ def fold_count(
     Raises:
         FileNotFoundError, ValueError: as ``decathlon_split``.
     """
-    return len(read_folds(folds_file, _labelled_cases(Path(dataset_dir))[0])) if folds_file else folds
+    return len(read_folds(folds_file, _labelled_cases(Path(dataset_dir)))) if folds_file else folds
 
 
-def _in_parts(
-    cases: list[dict[str, Any]], patients: Mapping[str, str], parts: int, leave_out: int | None, seed: int
-) -> list[dict[str, Any]]:
+def _in_parts(cases: list[dict[str, Any]], parts: int, leave_out: int | None, seed: int) -> list[dict[str, Any]]:
     """Marks each case with its part and leaves one part out."""
-    owned = by_patient([case["case"] for case in cases], patients)
+    owned = by_patient([case["case"] for case in cases], patients_of(cases))
     if isinstance(parts, bool) or not isinstance(parts, int) or not 1 <= parts <= max(len(owned), 1):
         drawn_as = "cases" if len(owned) == len(cases) else "patients"
         raise ValueError(f"parts must be an integer from 1 to the number of {drawn_as}, {len(owned)}, got {parts!r}.")
@@ -136,8 +136,8 @@ def _in_parts(
     return [case for case in marked if case["part"] != leave_out]
 
 
-def _labelled_cases(dataset_dir: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Image, label and name of each entry under ``training``, by name, sorted; and the patients that are given."""
+def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
+    """Image, label and name of each entry under ``training``, by name, sorted; patients of all, if any has one."""
     index_file = dataset_dir.absolute() / "dataset.json"
     if not index_file.is_file():
         raise FileNotFoundError(
@@ -148,7 +148,9 @@ def _labelled_cases(dataset_dir: Path) -> tuple[dict[str, dict[str, Any]], dict[
     try:
         entries = read_decathlon_list(index_file, "training")
         cases = [{"image": e["image"], "label": e["label"], "case": _case_name(e)} for e in entries]
-        patients = {_case_name(e): e[PATIENT_KEY] for e in entries if PATIENT_KEY in e}
+        if any(PATIENT_KEY in e for e in entries):  # a batch holds the same keys of each case
+            for case, e in zip(cases, entries, strict=True):
+                case[PATIENT_KEY] = e.get(PATIENT_KEY, case["case"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{index_file} must list image and label of each case under 'training', but reading it ended with "
@@ -163,7 +165,7 @@ def _labelled_cases(dataset_dir: Path) -> tuple[dict[str, dict[str, Any]], dict[
         raise FileNotFoundError(
             f"{index_file} names files that don't exist: {first_names(missing, shown=5)}; get the dataset anew."
         )
-    return {case["case"]: case for case in cases}, patients
+    return {case["case"]: case for case in cases}
 
 
 def _case_name(entry: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from dam_components.atomic_files import copy_whole, write_whole
 from dam_components.bundle_command import command_files, command_overrides
 from dam_components.data import decathlon_split, make_folds, read_folds
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
-from dam_components.data.dataset_split import case_patients
+from dam_components.data.dataset_split import patients_of
 from dam_components.planning.case_survey import survey_case
 from dam_components.planning.config_text import config_text
 from dam_components.planning.fingerprint import make_fingerprint
@@ -160,13 +160,14 @@ class TrainedModel:
 
     def _cases(self) -> dict[str, Any]:
         """Folds and the names of this fold's cases by section: later data must be the same to be evaluated on."""
-        names = [case["case"] for case in decathlon_split(self.dataset_dir, "all")]
+        cases = decathlon_split(self.dataset_dir, "all")
+        names = [case["case"] for case in cases]
         given = {name: self.folds[name] for name in ("folds", "validation", "seed") if name in self.folds}
         if self.folds_file:
             content = json.loads(Path(self.folds_file).read_text(encoding="utf-8"))
             splits = read_folds(self.folds_file, names)
         else:
-            splits = make_folds(names, **given, patients=case_patients(self.dataset_dir))
+            splits = make_folds(names, **given, patients=patients_of(cases))
             content = {**given, "cases": sorted(names), "splits": splits}
         return {"folds.json": content, "cases.json": dict(splits[self.folds.get("fold", 0)])}
 

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from dam_components.atomic_files import write_whole
 from dam_components.commands.bundle_jobs import bundle_folder
 from dam_components.data import decathlon_split, make_folds
-from dam_components.data.dataset_split import case_patients
+from dam_components.data.dataset_split import patients_of
 from dam_study.experiments.cell_hash import hash_run, hash_sources
 
 __all__ = ["PROTOCOLS", "PlannedCell", "plan_cell"]
@@ -98,11 +98,10 @@ def plan_cell(
         raise ValueError(f"overrides cannot set {', '.join(places)}: the command's own options do")
 
     where = str(entries.get_parsed_content("dataset_dir") if data is None else Path(data).absolute())
-    cases = [case["case"] for case in decathlon_split(where, "all")]
+    patients = patients_of(decathlon_split(where, "all"))
+    cases = [*patients]
     _check_organs(where, task, entries["label_names"])
-    patients = case_patients(where)
-    apart = len({patients.get(case, case) for case in cases})
-    count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": apart}[protocol]
+    count = {"kfold": entries["folds"]["folds"], "two-fold": 2, "leave-one-out": len({*patients.values()})}[protocol]
     split = {
         "fold": fold,
         "folds": count if folds is None else folds,

@@ -214,6 +214,23 @@ def test_no_image_is_judged_by_a_calibration_that_saw_its_case_or_its_kind(monke
     assert len(learnt) == 5 * 3
 
 
+def test_images_of_one_patient_calibrate_each_other_no_more_than_copies_do(monkeypatch):
+    fit, learnt, groups = DiceCalibration.fit, [], []
+    monkeypatch.setattr(command, "calibrate_case", lambda case, _: learnt.append(case))
+    monkeypatch.setattr(
+        command.DiceCalibration,
+        "fit",
+        lambda raw, true, level, owners, kinds: groups.append({*owners}) or fit(raw, true, level, owners, kinds),
+    )
+    cases = evidence(8)
+    for case in cases:
+        case.patient = f"p{int(case.case[1:]) // 2}"
+    command.cross_calibrate(cases, 0.8)
+    assert len(learnt) == len(cases)
+    assert [len(seen) for seen in groups] == [3] * 4
+    assert set.union(*groups) == {"p0", "p1", "p2", "p3"}
+
+
 def test_cross_fitted_dice_is_right_and_its_intervals_hold_what_they_should():
     cases = evidence(40)
     command.cross_calibrate(cases, 0.8)

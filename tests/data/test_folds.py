@@ -76,7 +76,7 @@ def test_a_lists_patients_are_kept_together(tmp_path):
         owners = [{int(case["case"][-2:]) // 3 for case in part} for part in parts]
         assert [len(owner) for owner in owners] == [2, 1, 1]
         assert set.union(*owners) == set(range(4))
-        assert all("patient" not in case for part in parts for case in part)  # a batch collates what each case has
+        assert all(case["patient"] == f"p{int(case['case'][-2:]) // 3}" for part in parts for case in part)
     crossed = decathlon_split(folder, "all", parts=4)
     assert len({(int(case["case"][-2:]) // 3, case["part"]) for case in crossed}) == 4
     with pytest.raises(ValueError, match="from 1 to the number of patients, 4, got 5"):
