@@ -103,6 +103,11 @@ def calibrate(
         more = "train with --folds#validation 3, or name another --section"
         remedy = "raise --limit" if count < sum(map(len, datasets)) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
+    patients = {item.get("patient", item["case"]) for dataset in datasets for item in dataset.data[:limit]}
+    if len(patients) < 3:
+        raise ValueError(
+            f"calibration needs cases of 3 patients, got {len(patients)}: validate more, or name another --section"
+        )
     for parser, dataset in zip(parsers, datasets, strict=True):
         warn_of_known_cases(dataset.data, parser.get_parsed_content("weights"))
     models = [load_models(parser) for parser in parsers]  # all of them before any runs, which may take hours

@@ -256,3 +256,15 @@ def test_bad_options_are_named(setup, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         calibrate(**setup | {"output": str(tmp_path / "c.json")} | options)
     assert not list(tmp_path.iterdir())
+
+
+def test_cases_of_two_patients_are_too_few(setup, tmp_path):
+    data = shutil.copytree(setup["data"], tmp_path / "data")
+    index = json.loads((data / "dataset.json").read_text())
+    for number, entry in enumerate(index["training"]):
+        entry["patient"] = f"p{number % 2}"
+    (data / "dataset.json").write_text(json.dumps(index))
+    folds = {"fold": 0, "folds": 1, "validation": 0, "seed": 0}
+    options = {**setup, "data": str(data), "overrides": {**setup["overrides"], "folds": folds}}
+    with pytest.raises(ValueError, match="calibration needs cases of 3 patients, got 2"):
+        calibrate(**options, section="train", output=str(tmp_path / "c.json"))
