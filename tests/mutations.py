@@ -57,6 +57,7 @@ MUTATIONS = [
             ('"beta": 2.0', '"beta": 1.0'),
             ('"gamma": 2.0', '"gamma": 1.0'),
             ('"attention_floor": 0.0', '"attention_floor": 1.0'),
+            ('"class_floor": 0.0', '"class_floor": 1.0'),
             ('"attention_normalize": false', '"attention_normalize": true'),
             ('"warmup_epochs": 0', '"warmup_epochs": 5'),
             ('"confidence_target": "adversarial"', '"confidence_target": "correctness"'),
@@ -121,6 +122,7 @@ MUTATIONS = [
             ("return 1 - (numerator", "return 1 + (numerator"),
             ("numerator = 2 * ", "numerator = "),
             ("(1 - self.value).pow(gamma)", "self.value.pow(gamma)"),
+            ("return floor + (1", "return (1"),
             ("(reference + predicted)", "reference"),
         ]
     ),

@@ -79,6 +79,8 @@ def with_running_dice(*values, **options):
     [
         ({"gamma": 2}, 1 - 15.82 / 22.53),
         ({"gamma": 1}, 1 - 44.6 / 69.9),
+        ({"gamma": 1, "class_floor": 1}, 1 - 2 * (1.5 * 23 + 1.2 * 54) / (1.5 * 57 + 1.2 * 207)),
+        ({"gamma": 0, "class_floor": 1}, 5 / 12),
         ({"gamma": 0}, 5 / 12),
         ({"gamma": 1, "w_type": "simple"}, 1 - 30.2 / 42.3),
         ({"gamma": 1, "include_background": False}, 11 / 23),
@@ -197,6 +199,7 @@ def test_monais_tensors():
         ({"gamma": -1}, r"gamma must lie in \[0, 5\], got -1"),
         ({"gamma": 5.5}, r"gamma must lie in \[0, 5\], got 5.5"),
         ({"attention_floor": -0.1}, "attention_floor must be >= 0, got -0.1"),
+        ({"class_floor": -0.1}, "class_floor must be >= 0, got -0.1"),
         ({"momentum": 0}, r"momentum must lie in \(0, 1\], got 0"),
         ({"reduction": "none"}, "reduction must be 'mean' or 'sum', got 'none'"),
     ],
