@@ -15,7 +15,7 @@ class nnUNetTrainerShortCPU(nnUNetTrainer):
         self.num_epochs = int(os.environ.get("DAM_EPOCHS", 10))
         self.num_iterations_per_epoch = int(os.environ.get("DAM_ITERATIONS", 50))
         self.num_val_iterations_per_epoch = 2
-        self.initial_lr = 1e-3
+        self.initial_lr = float(os.environ.get("DAM_RATE", 1e-3))
 
     def configure_optimizers(self):
         """Adam, as in nnU-Net's own variants of its trainer: SGD with momentum 0.99 is made for 250 000 iterations."""
