@@ -112,6 +112,7 @@ MUTATIONS = [
             ("(1 - confidence.detach())", "confidence.detach()"),
             ("(1 - confidence.detach())", "(1 - confidence)"),
             ("if self.gamma > 0 else None", "if False else None"),
+            ("self.gamma, self.class_floor)", "self.gamma)"),
             ("self.dice.update(finest, labels)", "pass"),
         ]
     ),

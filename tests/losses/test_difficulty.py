@@ -228,3 +228,23 @@ def test_labels_out_of_range_leave_the_running_dice_alone():
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2 .* got 1\.\.3"):
         loss(logits, labels + 1)
     assert loss.dice.value.tolist() == [0, 0, 0]
+
+
+def pull(**options):
+    """How hard the Dice loss pulls at a false positive in the background, in a patch without that class."""
+    logits = torch.zeros(1, 3, 2, 2, 2)
+    logits[:, 0] = 3.0
+    logits[:, 1, 1], logits[:, 0, 1] = 3.0, 0.0
+    logits[0, 2, 0, 0, 0] = 3.0  # half of class 2, where the label says background
+    labels = torch.zeros(1, 1, 2, 2, 2, dtype=torch.long)
+    labels[:, :, 1] = 1
+    logits.requires_grad_()
+    with_running_dice(0.99, 0.9, 0.8, lambda_ce=0, **options)(logits, labels).backward()
+    return logits.grad[0, 2, 0, 0, 0].item()
+
+
+def test_without_a_floor_no_dice_loss_takes_a_class_out_of_a_background_that_is_well_segmented():
+    plain = pull(gamma=0)
+    assert plain > 0
+    assert pull(gamma=1) < 0.25 * plain
+    assert pull(gamma=1, class_floor=1) == pytest.approx(plain, rel=0.1)
