@@ -10,11 +10,8 @@ import json
 import os
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fire
 import nibabel
@@ -22,14 +19,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.bundle_parts import CONFIGS
+from benchmarks.beside_systems import SMALL, WINDOW, Command, System, all_systems
 from benchmarks.forked import measured
 from benchmarks.nnunet.half_plan import half_plan
 from benchmarks.nnunet.prepare import NAME, prepare
 from benchmarks.nnunet.program import nnunet_program
 from benchmarks.tables import machine
 from dam_components.atomic_files import write_whole
-from dam_components.commands.bundle_jobs import bundle_words
 from dam_components.confidence.evidence_table import markdown_table
 from dam_components.metrics import case_metrics
 from dam_study.statistics.significance import mean_interval
@@ -37,75 +33,8 @@ from dam_study.statistics.significance import mean_interval
 __all__ = ["main"]
 
 CLASSES = {1: "anterior hippocampus", 2: "posterior hippocampus"}
-NNUNET, OURS = "nnU-Net", "this bundle"
 PROBES = (1, 2)  # epochs of the trainings that tell what an epoch costs
 MARKS = (0.86, 0.88)
-
-
-Command = tuple[list[str], dict[str, str]]
-"""Words, and variables of the environment."""
-
-
-@dataclass(frozen=True)
-class System:
-    """A way to train, by command.
-
-    Attributes:
-        name: in the tables.
-        describe: batch, steps an epoch and optimizer, for the page.
-        train: command from the number of epochs and the folder of the model.
-        predict: command from the folder of the model and that of the segmentations of the test cases.
-        found: the segmentation of a case in that folder.
-        only_longest: whether it gets the longest budget alone.
-    """
-
-    name: str
-    describe: str
-    train: Callable[[int, Path], Command]
-    predict: Callable[[Path, Path], Command]
-    found: str
-    only_longest: bool = False
-
-
-def nnunet(
-    name: str, plans: str, trainer: str, steps: int, describe: str, images: Path, only_longest: bool = False
-) -> System:
-    """nnU-Net by its own commands; a model's folder is its ``nnUNet_results``."""
-    short = {"DAM_ITERATIONS": str(steps), "DAM_VALIDATE": "0"}
-    chosen = ["-p", plans, "-tr", trainer, "-device", "cpu"]
-
-    def train(epochs: int, model: Path) -> Command:
-        command = nnunet_program("nnUNetv2_train", "4", "3d_fullres", "all", *chosen)
-        return command, {"nnUNet_results": str(model), "DAM_EPOCHS": str(epochs), **short}
-
-    def predict(model: Path, output: Path) -> Command:
-        one_process = ["-npp", "1", "-nps", "1"]
-        command = nnunet_program("nnUNetv2_predict", "-d", "4", "-c", "3d_fullres", "-f", "all", *chosen)
-        return [*command, *one_process, "-i", str(images), "-o", str(output)], {"nnUNet_results": str(model)}
-
-    return System(name, describe, train, predict, "{case}.nii.gz", only_longest)
-
-
-def bundle(
-    name: str,
-    entries: Mapping[str, Any],
-    describe: str,
-    data: Path,
-    images: Path,
-    only_longest: bool = False,
-) -> System:
-    """This bundle by ``monai.bundle run``; only the last network counts, as nnU-Net's."""
-
-    def train(epochs: int, model: Path) -> Command:
-        every = {"dataset_dir": data.absolute(), "model_dir": model / "model", "output_dir": model, "epochs": epochs}
-        whole = {"folds#validation": 0, "keep_last": True, "validation_pictures": False}
-        return [sys.executable, *bundle_words([CONFIGS / "train.json"], {**every, **whole, **entries})], {}
-
-    def predict(model: Path, output: Path) -> Command:
-        configs = [model / "model" / "configs" / f"{file}.json" for file in ("inference", "flips")]
-        return [sys.executable, *bundle_words(configs, {"dataset_dir": images, "output_dir": output})], {}
-
-    return System(name, describe, train, predict, "{case}/{case}_seg.nii.gz", only_longest)
 
 
 def run(command: Command, log: Path) -> float:
@@ -272,52 +201,14 @@ def main(
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ.update({**threads, "nnUNet_extTrainer": str(here), "DAM_AMP": str(int(amp))})
     os.environ.update({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"})
-    if not (work / "preprocessed" / NAME / "nnUNetPlansHalf.json").is_file():
+    if not (work / "preprocessed" / NAME / f"{SMALL}.json").is_file():
         prepare(Path(data))
         options = ["-d", "4", "-c", "3d_fullres", "-np", "1", "-npfp", "1"]
         plan = nnunet_program("nnUNetv2_plan_and_preprocess", *options)
         run((plan, {"nnUNet_n_proc_DA": "1"}), work / "plan.log")
         half_plan()
-    images = work / "raw" / NAME / "imagesTs"
-    cases = len(list((work / "raw" / NAME / "labelsTr").iterdir()))
-    own = json.loads((CONFIGS / "train.json").read_text(encoding="utf-8"))
-    steps, windows = cases // own["batch_size"], own["batch_size"] * own["patches_per_case"]
-    unet = json.loads((CONFIGS / "experiments" / "unet.json").read_text(encoding="utf-8"))["network_def"]
-    systems = [
-        nnunet(
-            NNUNET,
-            "nnUNetPlansHalf",
-            "nnUNetTrainerShortCPU",
-            50,
-            "50 steps an epoch, batch 2, AdamW 1e-3 and polynomial decay; nnU-Net's network at half its width, its "
-            "loss, deep supervision and augmentation, mirroring left to right only; mirrored at test",
-            images,
-        ),
-        bundle(
-            OURS,
-            {"amp": amp},
-            f"{steps} steps an epoch, batch {windows}; train.json as it is: S and D; flipped left to right at test",
-            Path(data),
-            images,
-        ),
-        bundle(
-            f"{OURS}, MONAI's UNet as S",
-            {"amp": amp, "network_def": unet},
-            "the same with MONAI's UNet of the same widths in S's place",
-            Path(data),
-            images,
-            only_longest=True,
-        ),
-        nnunet(
-            f"{NNUNET} as released",
-            "nnUNetPlans",
-            "nnUNetTrainerPlainCPU",
-            5,
-            "5 steps an epoch, batch 9, SGD 1e-2 and polynomial decay; full width, all axes mirrored, also at test",
-            images,
-            only_longest=True,
-        ),
-    ]
+        half_plan(name=SMALL, patch_size=WINDOW)
+    systems = all_systems(Path(data), work / "raw" / NAME, amp)
     target = Path(output_dir)
     for rows in measure(systems, sorted(minutes), work):
         write_whole(target / "cases.csv", rows.to_csv(index=False, float_format="%.5f"))
