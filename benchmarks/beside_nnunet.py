@@ -17,6 +17,7 @@ import fire
 import nibabel
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from benchmarks.beside_systems import SMALL, WINDOW, Command, System, all_systems
@@ -198,6 +199,7 @@ def main(
     here = Path(__file__).resolve().parent / "nnunet"
     variables = {f"nnUNet_{name}": str(work / name) for name in ("raw", "preprocessed", "results")}
     os.environ.update(variables)
+    torch.set_num_threads(1)  # and of all trainings
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ.update({**threads, "nnUNet_extTrainer": str(here), "DAM_AMP": str(int(amp))})
     os.environ.update({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"})
