@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
@@ -52,8 +51,7 @@ def predict_with_nnunet(
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         os.environ.setdefault(name, str(root))
     try:
-        with contextlib.suppress(ModuleNotFoundError):  # nnU-Net's network needs none of it
-            importlib.import_module("dam_components.torchvision_operators")
+        importlib.import_module("dam_components.torchvision_operators")
         module = importlib.import_module("nnunetv2.inference.predict_from_raw_data")
     except Exception as error:  # a PyTorch of another release than torchvision's raises RuntimeError
         reason = first_line(error)
