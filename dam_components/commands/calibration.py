@@ -31,6 +31,7 @@ from dam_components.confidence.trained_bundle import (
     study_cases,
 )
 from dam_components.data import HARD_KINDS, HardCased, warn_of_known_cases
+from dam_components.data.dataset_split import patients_of
 from dam_components.data.hard_cases import kinds_in_turn
 from dam_components.metrics import DiceCalibration, min_cases
 from dam_components.metrics.dice_calibration import check_level
@@ -103,7 +104,7 @@ def calibrate(
         more = "train with --folds#validation 3, or name another --section"
         remedy = "raise --limit" if count < sum(map(len, datasets)) else more
         raise ValueError(f"calibration needs at least 3 cases, got {count} of section {section}: {remedy}")
-    patients = {item.get("patient", item["case"]) for dataset in datasets for item in dataset.data[:limit]}
+    patients = {*patients_of(item for dataset in datasets for item in dataset.data[:limit]).values()}
     if len(patients) < 3:
         raise ValueError(
             f"calibration needs cases of 3 patients, got {len(patients)}: validate more, or name another --section"
@@ -194,7 +195,7 @@ def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
     """
     raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in cases])
     true = np.stack([case.true_dice for case in cases])
-    owners, kinds = [case.patient or case.case for case in cases], [case.kind for case in cases]
+    owners, kinds = ([getattr(case, name) for case in cases] for name in ("owner", "kind"))
     return DiceCalibration.fit(raw, true, level, owners, kinds)
 
 
@@ -210,7 +211,7 @@ def cross_calibrate(cases: Sequence[CaseEvidence], level: float) -> None:
     Raises:
         ValueError: as :func:`fit_cases`.
     """
-    owners = [case.patient or case.case for case in cases]
+    owners = [case.owner for case in cases]
     for learn, test in GroupKFold(min(FOLDS, len(set(owners)))).split(owners, groups=owners):
         for kind in {cases[i].kind for i in test}:
             seen = [cases[i] for i in learn if cases[i].kind != kind or kind == CLEAN]

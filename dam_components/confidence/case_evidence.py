@@ -38,7 +38,7 @@ class CaseEvidence:
 
     Attributes:
         case: its name.
-        patient: whose it is.
+        patient: whose it is, where that is known.
         kind: ``clean``, or one of :data:`dam_components.data.HARD_KINDS`.
         histograms: right and wrong voxels over doubt, by region and score, ``(2, bins)``.
         calibration: of :func:`~dam_components.metrics.calibration_counts`, by region and score; scores that are
@@ -61,6 +61,11 @@ class CaseEvidence:
     predicted_classes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     interval: np.ndarray | None = None
     patient: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The patient; a case of nobody known is its own."""
+        return self.patient or self.case
 
 
 def gather_case(
@@ -88,7 +93,7 @@ def gather_case(
         ValueError: if the label holds a class that S does not know.
     """
     image, label = (_plain(item[key]).to(device) for key in ("image", "label"))
-    evidence = CaseEvidence(str(item["case"]), kind, patient=str(item.get("patient", item["case"])))
+    evidence = CaseEvidence(str(item["case"]), kind, patient=str(item.get("patient", "")))
     started = _now(device)
     case = Segmentation.of(image[None].float(), segmenter)
     evidence.seconds["S"] = _now(device) - started

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dam_components.data.dataset_layouts import SUFFIXES, CaseFiles, SourceDataset, case_stem, folder_pair
 from dam_components.data.finding import Finding
-from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, numbered_rest
+from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, names_label
 
 __all__ = ["find_dataset"]
 
@@ -72,7 +72,7 @@ def _images(folder: Path) -> list[Path]:
 def _beside(dataset: SourceDataset, folder: Path) -> None:
     """The labels of one folder, each with the images whose names go with it."""
     files = {case_stem(file): file for file in _images(folder)}
-    labels = {stem for stem in files if marked_base(stem) is not None or numbered_rest(stem) is not None}
+    labels = {stem for stem in files if names_label(stem)}
     if not labels and folder != dataset.folder:  # a case's folder, in which the label's name need not tell the case
         labels = {stem for stem in files if is_label_alone(stem)}
     images = [name for name in files if name not in labels]
@@ -118,8 +118,11 @@ def _with_channels(dataset: SourceDataset) -> SourceDataset:
 
 
 def _channel(case: CaseFiles, file: Path) -> str:
-    """An image's name without what tells its case: the case's name, and numbers of three digits or more."""
-    return re.sub(r"\d{3,}", "", case_stem(file).replace(case.name, "", 1)).strip("-_.")
+    """An image's name without its case's; where that does not stand there, a lone image's without its number."""
+    stem = case_stem(file)
+    if not stem.startswith(case.name) and len(case.images) == 1:
+        stem = re.sub(r"\d{3,}", "", stem)
+    return stem.removeprefix(case.name).strip("-_.")
 
 
 def _structures(root: Path, folders: Iterable[Path]) -> SourceDataset:

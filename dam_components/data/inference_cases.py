@@ -24,7 +24,7 @@ from dam_components.data.dataset_layouts import (
 from dam_components.data.decathlon_list import NoSuchListError, read_decathlon_list
 from dam_components.data.dicom_series import is_dicom_series
 from dam_components.data.finding import first_names
-from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, numbered_rest
+from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, names_label
 from dam_components.errors import failure_reason, is_out_of_memory
 
 __all__ = ["ReadableCases", "list_inference_cases"]
@@ -139,11 +139,7 @@ def _images_of(folder: Path) -> list[Path]:
 def _labels_of(files: Sequence[Path]) -> list[Path]:
     """Those of the files that are a label of another one, by their names."""
     stems = {file: case_stem(file) for file in files}
-    images = [
-        stem
-        for stem in stems.values()
-        if marked_base(stem) is None and numbered_rest(stem) is None and not is_label_alone(stem)
-    ]
+    images = [stem for stem in stems.values() if not names_label(stem) and not is_label_alone(stem)]
     starts = {start for stem in images for start in _starts(stem)}
     return [
         file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-__all__ = ["image_of_label", "is_label_alone", "marked_base", "numbered_rest"]
+__all__ = ["image_of_label", "is_label_alone", "marked_base", "names_label"]
 
 WORD = r"(seg|segm|segmentations?|labels?|labelmap|masks?|msk|gt|dseg|manual|annotation)"
 LAST = re.compile(rf"(?P<base>.+)[-_.]{WORD}", re.IGNORECASE)
@@ -43,6 +43,16 @@ def numbered_rest(stem: str) -> str | None:
     """
     found = None if is_label_alone(stem) else FIRST.fullmatch(stem)
     return found["rest"] if found else None
+
+
+def names_label(stem: str) -> bool:
+    """Whether a name says that the file is the label of a case that it names too.
+
+    Example:
+        >>> [names_label(stem) for stem in ("a_seg", "label0001", "seg", "a")]
+        [True, True, False, False]
+    """
+    return marked_base(stem) is not None or numbered_rest(stem) is not None
 
 
 def image_of_label(stem: str, images: Collection[str]) -> str | None:

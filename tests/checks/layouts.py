@@ -132,6 +132,12 @@ def _(tmp_path):
 def _(tmp_path):
     found = check(make(tmp_path, ["{c}/flair.nii", "{c}/t1.nii"], "{c}/label.nii"), channels=2)
     assert found.channel_names == ["flair", "t1"]
+    for number in (1, 2):
+        for channel, name in enumerate(("T1", "T2", "b1000", "b500")):
+            put(tmp_path / "numbers" / str(number) / f"{name}.nii", image(number, channel))
+        put(tmp_path / "numbers" / str(number) / "seg.nii", LABEL)
+    found = check(tmp_path / "numbers", cases=2, channels=4)
+    assert found.channel_names == ["T1", "T2", "b1000", "b500"]
 
 
 @taken(PLACE, "scans of numbered names beside a file called mask, IMG001 and IMG002", "one channel")
