@@ -87,7 +87,7 @@ def main(data: str, output_dir: str, steps: int = 150, label_names: dict[int, st
     with tempfile.TemporaryDirectory() as name:
         for way, crop in WAYS.items():
             bundle = Path(name, way.replace(" ", "_"))
-            planned = make_plan(fingerprint, crop_nonzero=crop)
+            planned = make_plan(fingerprint, 150_000, crop_nonzero=crop, several_from=0)
             write_planned_bundle(bundle, bundle_folder(), dataset, fingerprint, planned, findings)
             plan, names = planned.as_json(), fingerprint.label_names
             cases = {part: decathlon_split(bundle / "data", part, **SPLIT) for part in ("train", "test")}

@@ -10,11 +10,12 @@ from dam_components.confidence.trained_bundle import comma_words
 from dam_components.data.dataset_layouts import SourceDataset, read_dataset
 from dam_components.data.finding import at_level, first_names, summary_lines
 from dam_components.planning.case_survey import CaseSurvey
-from dam_components.planning.data_report import of_patients
+from dam_components.planning.coarser_grid import plan_spacing
+from dam_components.planning.data_report import grid_note, of_patients
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
 from dam_components.planning.label_files import use_label_values
-from dam_components.planning.plan import Plan, make_plan
+from dam_components.planning.plan import PATCH_VOXELS, Plan, make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
 
 __all__ = ["name_by_user", "named_fingerprint", "new_bundle"]
@@ -28,7 +29,7 @@ def new_bundle(
     modality: str | Sequence[str] | None = None,
     label_names: Mapping[int, str] | None = None,
     label_values: str | None = None,
-    patch_voxels: int = 150_000,
+    patch_voxels: int = PATCH_VOXELS,
     cache_gb: float = 8.0,
     crop_nonzero: bool | None = None,
     bundle: str | None = None,
@@ -49,7 +50,7 @@ def new_bundle(
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         label_values: the values of each class in the label files, '{liver: 5, kidneys: [2, 3]}'; the others are then
             background. 'all' makes each value a class. The bundle gets label files of its own.
-        patch_voxels: most voxels of a training patch: 150000 for a CPU, 2000000 for a GPU of 24 GB or more.
+        patch_voxels: most voxels of a training patch: 65536 for a CPU, 2000000 for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
         crop_nonzero: crop to the box of what is not 0, and normalise in it; by default where that leaves less than
             three quarters of the median case, and never for CT.
@@ -71,10 +72,12 @@ def new_bundle(
     if errors := at_level(findings, "error"):
         raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
     fingerprint = named_fingerprint(dataset, surveys)
-    plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero, dataset.patients)
+    spacing = plan_spacing(dataset, fingerprint, patch_voxels, crop_nonzero)
+    plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero, dataset.patients, spacing)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
     cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}{of_patients(dataset)}"
     print(f"{cases}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
+    print(grid_note(fingerprint, plan), end="\n" if grid_note(fingerprint, plan) else "")
     print(
         f"wrote {target}; the whole plan is in its docs/data_report.md; train it with\n"
         f"  python -m monai.bundle run --config_file {target / 'configs' / 'train.json'}"

@@ -18,7 +18,7 @@ from dam_components.metrics import largest_piece
 from dam_components.planning.case_checks import check_images, check_label, check_volumes, read_volumes
 from dam_components.planning.label_files import read_label
 
-__all__ = ["SAMPLES", "CaseSurvey", "survey_case"]
+__all__ = ["SAMPLES", "CaseSurvey", "ras_axes", "survey_case"]
 
 SAMPLES = 10_000  # voxels a case that the intensities are told from, inside and outside the structures
 
@@ -80,7 +80,7 @@ def survey_case(
 
 def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw: np.random.Generator) -> CaseSurvey:
     """The numbers of a case without fault."""
-    order = _ras_axes(images[0])
+    order = ras_axes(images[0])
     voxels = torch.cat([image.as_tensor() for image in images]).numpy()
     classes = np.asarray(label[0]).round().astype(np.int64)
     values, counts = np.unique(classes, return_counts=True)
@@ -99,7 +99,7 @@ def _measure(case: CaseFiles, images: list[MetaTensor], label: MetaTensor, draw:
     )
 
 
-def _ras_axes(volume: MetaTensor) -> list[int]:
+def ras_axes(volume: MetaTensor) -> list[int]:
     """The file's axes in the order right, front, head."""
     axes = nib.orientations.io_orientation(np.asarray(volume.affine, float))[:, 0].astype(int)
     return [int(axis) for axis in np.argsort(axes)]

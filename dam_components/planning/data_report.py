@@ -11,8 +11,9 @@ from dam_components.data.dataset_layouts import SourceDataset
 from dam_components.data.finding import LEVELS, Finding, at_level
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan import Plan
+from dam_components.planning.plan_geometry import target_spacing
 
-__all__ = ["of_patients", "report_json", "report_markdown"]
+__all__ = ["grid_note", "of_patients", "report_json", "report_markdown"]
 
 
 def report_json(
@@ -31,6 +32,17 @@ def report_json(
 def of_patients(dataset: SourceDataset) -> str:
     """How many patients the cases are of, where that are fewer."""
     return f" of {dataset.patients} patients" if dataset.patients < len(dataset.cases) else ""
+
+
+def grid_note(fingerprint: Fingerprint, plan: Plan) -> str:
+    """Why the grid is coarser than the images', where it is."""
+    target = [*target_spacing(fingerprint.spacing_mm, fingerprint.shape)]
+    if plan.spacing == target:
+        return ""
+    return (
+        f"The grid is coarser than the images' {_sizes(np.array(target))} mm, so that a patch shows enough of an "
+        "image; the labels survive it. A larger --patch_voxels keeps it finer."
+    )
 
 
 def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan, findings: Sequence[Finding]) -> str:
@@ -67,7 +79,8 @@ def report_markdown(dataset: SourceDataset, fingerprint: Fingerprint, plan: Plan
         for name, channel in zip(fingerprint.channel_names, channels, strict=False):
             numbers = (channel.low, channel.median, channel.high, channel.mean, channel.sd)
             lines.append(f"| {name}, {place} | " + " | ".join(f"{number:.4g}" for number in numbers) + " |")
-    lines += ["", "## Plan", "", "| | |", "|---|---|"]
+    lines += ["", "## Plan", ""] + ([note, ""] if (note := grid_note(fingerprint, plan)) else [])
+    lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in plan.as_json().items()]
     return "\n".join(lines) + "\n"
 

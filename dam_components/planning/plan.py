@@ -3,15 +3,19 @@
 ============== ======================================================================================================
 target spacing the median of each axis; of a thick axis (more than 3 times the next coarsest spacing, less than a
                third of the next smallest size) the 10th percentile, so that thin slices are not thrown away, but no
-               finer than the other axes
+               finer than the other axes. Where a window of ``patch_voxels`` shows less than a quarter of the median
+               image, the finest axes are coarsened until it does, twice at most, and as far as the labels survive:
+               :mod:`dam_components.planning.coarser_grid`. From the same quarter on nnU-Net adds a network at low
+               resolution, without a look at the labels
 patch          as much of the median image as ``patch_voxels`` allow, in its proportions: from a cube in mm of 256**3
                voxels, cut to the image, the axis that shows the largest share of it shrinks first. Divisible by the
                strides. nnU-Net fills a GPU's memory; the default here suits a CPU and is a setting
 strides        three at most (S has dilated modules in place of more depth). An axis is not strided while its spacing
                is more than twice the finest, or if fewer than 4 voxels would be left of it
 channels       16, doubled at each stride
-batch          as many patches as twice ``patch_voxels`` hold, from 2 (nnU-Net's least) to 8. Where an image holds two
-               patches or more, a step takes them from one case, else each from another
+batch          one patch, which a CPU's time is best spent on; from a million ``patch_voxels`` on as many as twice those
+               hold, from 2 (nnU-Net's least) to 8. Where an image holds two patches or more, a step takes them from
+               one case, else each from another
 box            where cropping to the box of the voxels that are not 0 leaves less than three quarters of the median
                case, cases are cropped to it, and normalised by the voxels in it that are not 0. CT is never cropped.
                nnU-Net always crops, and normalises so from the same share on
@@ -39,6 +43,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,8 +53,10 @@ from dam_components.planning.dataset_check import LEAST_CASES
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan_geometry import ANISOTROPIC, patch_and_strides, resampled_shape, target_spacing
 
-__all__ = ["CtRange", "Plan", "make_plan", "plan_batch", "plan_rotation"]
+__all__ = ["PATCH_VOXELS", "CtRange", "Plan", "crops_to_nonzero", "make_plan", "plan_batch", "plan_rotation"]
 
+PATCH_VOXELS = 65_536  # for a CPU
+SEVERAL_FROM = 1_000_000  # patch_voxels of a GPU
 STEPS = 5000
 ROTATION = 0.26  # 15 degrees
 SIDES = ("left", "right", "lh", "rh", "lt", "rt", "links", "rechts", "gauche", "droit", "droite")
@@ -100,19 +107,23 @@ class Plan:
 
 def make_plan(
     fingerprint: Fingerprint,
-    patch_voxels: int = 150_000,
+    patch_voxels: int = PATCH_VOXELS,
     cache_gb: float = 8.0,
     crop_nonzero: bool | None = None,
     patients: int | None = None,
+    spacing: Sequence[float] | None = None,
+    several_from: int = SEVERAL_FROM,
 ) -> Plan:
     """The plan that this module's rules give.
 
     Args:
         fingerprint: of the dataset.
-        patch_voxels: most voxels of a patch; 150 000 for a CPU, 2 000 000 (128 cubed) for a GPU of 24 GB or more.
+        patch_voxels: most voxels of a patch; 65 536 for a CPU, 2 000 000 (128 cubed) for a GPU of 24 GB or more.
         cache_gb: memory for prepared cases.
         crop_nonzero: crop to the box of what is not 0; ``None``: by the rule.
         patients: how many the cases are of; ``None``: each is of another one.
+        spacing: of :func:`~dam_components.planning.coarser_grid.plan_spacing`; ``None``: the target spacing.
+        several_from: ``patch_voxels`` from which on a step takes several patches.
 
     Raises:
         ValueError: a setting out of range, or images too small.
@@ -121,12 +132,13 @@ def make_plan(
         raise ValueError(f"patch_voxels must be at least 4096 (16 x 16 x 16), got {patch_voxels}")
     if cache_gb <= 0:
         raise ValueError(f"cache_gb must be positive, got {cache_gb}")
-    spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
+    if spacing is None:
+        spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
     crop = crops_to_nonzero(fingerprint) if crop_nonzero is None else bool(crop_nonzero)
     shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
     shape = [round(float(n)) for n in np.median(shapes, axis=0)]
     patch, strides = patch_and_strides(shape, spacing, patch_voxels)
-    batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels)
+    batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels, several_from)
 
     cases = fingerprint.cases
     folds, validation, tested = plan_split(cases, patients)
@@ -192,16 +204,18 @@ def crops_to_nonzero(fingerprint: Fingerprint) -> bool:
     return not fingerprint.ct and bool(np.median(shares) < NONZERO_SHARE)
 
 
-def plan_batch(image_voxels: int, patch_voxels: int, budget: int) -> tuple[int, int]:
+def plan_batch(image_voxels: int, patch_voxels: int, budget: int, several_from: int = SEVERAL_FROM) -> tuple[int, int]:
     """Cases a step and patches a case.
 
     Example:
-        >>> plan_batch(63_000, 89_600, 150_000)  # 300 000 voxels hold three patches, an image not even one
-        (3, 1)
-        >>> plan_batch(700_000, 147_456, 150_000)  # an image holds four
+        >>> plan_batch(63_000, 61_440, 65_536)  # a CPU's
+        (1, 1)
+        >>> plan_batch(900_000, 900_000, 2_000_000)  # four million voxels hold four patches, an image just one
+        (4, 1)
+        >>> plan_batch(7_000_000, 1_966_080, 2_000_000)  # an image holds three
         (1, 2)
     """
-    patches = min(8, max(2, 2 * budget // patch_voxels))
+    patches = 1 if budget < several_from else min(8, max(2, 2 * budget // patch_voxels))
     return (1, patches) if image_voxels >= 2 * patch_voxels else (patches, 1)
 
 

@@ -177,6 +177,22 @@ def test_names_are_made_up_where_nothing_gives_them(ct_folders, tmp_path):
     assert "ScaleIntensityRanged" not in json.dumps(train)
 
 
+def test_where_a_patch_shows_too_little_of_an_image_the_grid_is_coarser_and_the_report_says_so(tmp_path, capsys):
+    ball = np.linalg.norm(np.indices((60, 60, 32)).T * [1, 1, 1.5] - [28, 30, 24], axis=-1).T < 20
+    for number in range(3):
+        image = np.random.default_rng(number).normal(100, 10, ball.shape).astype(np.float32)
+        for folder, voxels in (("ct", image), ("masks", ball.astype(np.uint8))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(voxels, np.diag([1, 1, 1.5, 1])), tmp_path / folder / f"{number}.nii.gz")
+    said = "The grid is coarser than the images' 1 x 1 x 1.5 mm, so that a patch shows enough of an image"
+    for patch_voxels, spacing in ((20_000, [1.2, 1.2, 1.5]), (30_000, [1, 1, 1.5])):
+        output = tmp_path / f"bundle{patch_voxels}"
+        new_bundle(str(tmp_path), str(output), images="ct", labels="masks", patch_voxels=patch_voxels)
+        assert read(output, "train.json")["spacing"] == read(output, "inference.json")["spacing"] == spacing
+        for text in (capsys.readouterr().out, (output / "docs" / "data_report.md").read_text(encoding="utf-8")):
+            assert (said in text) == (spacing[0] > 1)
+
+
 def test_all_faults_are_printed_and_no_bundle_is_written(ct_folders, tmp_path, capsys):
     (tmp_path / "masks" / "1.nii.gz").unlink()
     write_case([tmp_path / "ct" / "2.nii.gz"], tmp_path / "masks" / "2.nii.gz", 0)  # the same as 0

@@ -33,16 +33,16 @@ def fingerprint(**changes):
 def test_an_isotropic_set():
     plan = make_plan(fingerprint())
     assert plan.spacing == [1, 1, 1]
-    assert plan.patch_size == [40, 56, 40]
+    assert plan.patch_size == [40, 48, 32]
     assert plan.median_shape == [36, 50, 35]
     assert plan.strides == [2, 2, 2]
     assert plan.channels == [16, 32, 64, 128]
-    assert (plan.batch_size, plan.patches_per_case) == (3, 1)  # 300 000 // 89 600, and an image is less than two
+    assert (plan.batch_size, plan.patches_per_case) == (1, 1)
     assert plan.rotation == [0.26, 0.26, 0.26]
     assert plan.overlap == 0.5
     assert plan.folds == {"fold": 0, "folds": 5, "validation": 10, "seed": 0}
-    # 100 - 20 - 10 cases train: 70 // 3 = 23 steps an epoch, 5000 / 23 = 217 epochs, a twentieth is 10
-    assert (plan.epochs, plan.val_interval) == (217, 10)
+    # 100 - 20 - 10 cases train: 70 steps an epoch, 5000 / 70 = 71 epochs, a twentieth is 3
+    assert (plan.epochs, plan.val_interval) == (71, 3)
     assert not plan.keep_last
     assert make_plan(fingerprint(cases=94)).keep_last
     assert plan.ct is None
@@ -51,10 +51,21 @@ def test_an_isotropic_set():
 
 
 def test_a_set_of_thick_slices():
-    plan = make_plan(fingerprint(spacing_mm=[[1.25, 1.25, 3.0]] * 100, shape=[[160, 160, 28]] * 100))
+    plan = make_plan(fingerprint(spacing_mm=[[1.25, 1.25, 3.0]] * 100, shape=[[160, 160, 28]] * 100), 150_000)
     assert plan.strides == [[2, 2, 1], 2, 2]
     assert plan.rotation == [0, 0, 0.26]
-    assert (plan.batch_size, plan.patches_per_case) == (1, 2)
+
+
+def test_a_gpu_takes_several_patches_a_step():
+    plan = make_plan(fingerprint(), patch_voxels=1_000_000)  # it holds the image, and 8 of it
+    assert (plan.patch_size, plan.batch_size, plan.patches_per_case) == ([40, 56, 40], 8, 1)
+    assert plan.epochs == 500  # 70 // 8 = 8 steps an epoch, and no more than 500 epochs
+
+
+def test_the_grid_can_be_given():
+    plan = make_plan(fingerprint(shape=[[160, 160, 24]] * 100, spacing_mm=[[1, 1, 3]] * 100), spacing=(2, 2, 3))
+    assert plan.spacing == [2, 2, 3]
+    assert plan.median_shape == [80, 80, 24]
 
 
 def test_structures_of_one_piece_in_every_case_are_kept_in_one_piece():
@@ -131,9 +142,10 @@ def test_what_memory_does_not_hold_is_not_cached():
 
 
 def test_batches():
-    assert plan_batch(10, 10, 1000) == (8, 1)  # not more than 8
-    assert plan_batch(200, 100, 60) == (1, 2)  # not fewer than 2; an image holds two
-    assert plan_batch(199, 100, 60) == (2, 1)
+    assert plan_batch(10, 10, 999_999) == (1, 1)  # a CPU's budget
+    assert plan_batch(10, 10, 1_000_000) == (8, 1)  # not more than 8
+    assert plan_batch(2_000_000, 1_000_000, 1_000_000) == (1, 2)  # not fewer than 2; an image holds two
+    assert plan_batch(1_999_999, 1_000_000, 1_000_000) == (2, 1)
 
 
 def test_rotation_is_about_the_short_axis():
