@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from scipy.ndimage import find_objects
 from torch.nn.functional import interpolate
 from tqdm import tqdm
@@ -101,19 +102,33 @@ def surviving_spacing(
     if len(spacings) < 2:
         return spacings[0]
     chosen = [cases[number] for number in np.unique(np.linspace(0, len(cases) - 1, LABELS).astype(int))]
-    dice: dict[int, list[list[float]]] = {}
-    for case in tqdm(chosen, desc="labels on coarser grids", unit="case", disable=not progress):
-        label = read_label(case, classes, names)
-        order = ras_axes(label)
-        values = np.asarray(label[0]).round().astype(np.int32).transpose(order)
-        own = [float(label.pixdim[axis]) for axis in order]
-        rows = [dice_on_grid(values, own, spacing) for spacing in spacings]
-        for value in rows[0]:
-            dice.setdefault(value, []).append([row[value] for row in rows])
-    lost = np.array([np.mean(each, axis=0) for each in dice.values()])
-    lost = (lost[:, :1] - lost).max(axis=0) if len(lost) else np.zeros(len(spacings))
-    survived = int(np.argmax(lost > MOST_LOST)) or len(spacings)  # the first is never lost
-    return spacings[survived - 1]
+    labels = [_structures(read_label(case, classes, names)) for case in chosen]
+    finest = _mean_dice(labels, spacings[0])
+    coarsest = spacings[0]
+    for spacing in tqdm(spacings[1:], desc="labels on coarser grids", unit="grid", disable=not progress):
+        dice = _mean_dice(labels, spacing)
+        if any(finest[value] - dice[value] > MOST_LOST for value in finest):
+            break
+        coarsest = spacing
+    return coarsest
+
+
+def _structures(label: MetaTensor) -> tuple[np.ndarray, list[float]]:
+    """The box of a label's structures, and its spacing; axes to the right, the front and the head."""
+    order = ras_axes(label)
+    values = np.asarray(label[0]).round().transpose(order)
+    held = [np.flatnonzero(values.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    box = tuple(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 1) for places in held)
+    return values[box].astype(np.min_scalar_type(int(values.max()))), [float(label.pixdim[axis]) for axis in order]
+
+
+def _mean_dice(labels: Sequence[tuple[np.ndarray, list[float]]], spacing: Sequence[float]) -> dict[int, float]:
+    """Of each structure, over the labels that hold it."""
+    rows: dict[int, list[float]] = {}
+    for values, own in labels:
+        for value, dice in dice_on_grid(values, own, spacing).items():
+            rows.setdefault(value, []).append(dice)
+    return {value: float(np.mean(each)) for value, each in rows.items()}
 
 
 def dice_on_grid(label: np.ndarray, own: Sequence[float], spacing: Sequence[float]) -> dict[int, float]:
@@ -141,8 +156,7 @@ def dice_on_grid(label: np.ndarray, own: Sequence[float], spacing: Sequence[floa
             continue
         # the margin is of whole voxels of the coarser grid
         pad = [math.ceil(MARGIN * max(1.0, to / step)) for step, to in zip(own, spacing, strict=True)]
-        box = tuple(slice(max(0, part.start - n), part.stop + n) for part, n in zip(place, pad, strict=True))
-        mask = torch.as_tensor(label[box] == value).float()[None, None]
+        mask = torch.as_tensor(np.pad(label[place] == value, [(n, n) for n in pad])).float()[None, None]
         size = [max(1, round(n * step / to)) for n, step, to in zip(mask.shape[2:], own, spacing, strict=True)]
         there = interpolate(mask, size=size, mode="nearest-exact")
         back = interpolate(there, size=mask.shape[2:], mode="trilinear", align_corners=False) > 0.5
