@@ -57,7 +57,6 @@ MUTATIONS = [
             ('"beta": 2.0', '"beta": 1.0'),
             ('"gamma": 2.0', '"gamma": 1.0'),
             ('"attention_floor": 0.0', '"attention_floor": 1.0'),
-            ('"class_floor": 0.0', '"class_floor": 1.0'),
             ('"attention_normalize": false', '"attention_normalize": true'),
             ('"warmup_epochs": 0', '"warmup_epochs": 5'),
             ('"confidence_target": "adversarial"', '"confidence_target": "correctness"'),
@@ -112,7 +111,6 @@ MUTATIONS = [
             ("(1 - confidence.detach())", "confidence.detach()"),
             ("(1 - confidence.detach())", "(1 - confidence)"),
             ("if self.gamma > 0 else None", "if False else None"),
-            ("self.gamma, self.class_floor)", "self.gamma)"),
             ("self.dice.update(finest, labels)", "pass"),
         ]
     ),
@@ -123,7 +121,6 @@ MUTATIONS = [
             ("return 1 - (numerator", "return 1 + (numerator"),
             ("numerator = 2 * ", "numerator = "),
             ("(1 - self.value).pow(gamma)", "self.value.pow(gamma)"),
-            ("return floor + (1", "return (1"),
             ("(reference + predicted)", "reference"),
         ]
     ),

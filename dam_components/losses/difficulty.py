@@ -55,12 +55,11 @@ class DifficultyAwareHybridLoss(HybridLoss):
         normalize: scale F to mean 1. The paper does not.
         momentum: weight of the newest batch in the running Dice.
         floor: the old name of ``attention_floor``, until 0.3.0.
-        class_floor: what every class gets whatever its Dice, see :meth:`RunningDice.attention`. The paper's is 0.
 
     All other arguments are those of :class:`HybridLoss`.
 
     Raises:
-        ValueError: if β or γ lies outside [0, 5] or a floor below 0; if the input has another number of
+        ValueError: if β or γ lies outside [0, 5] or ``attention_floor`` below 0; if the input has another number of
             classes, or the confidence another shape than the labels.
 
     Example:
@@ -89,7 +88,6 @@ class DifficultyAwareHybridLoss(HybridLoss):
         deep_supervision_weights: Sequence[float] = (1.0, 0.5, 0.25),
         reduction: str = "mean",
         floor: float | None = None,
-        class_floor: float = 0.0,
     ) -> None:
         super().__init__(
             include_background=include_background,
@@ -104,13 +102,11 @@ class DifficultyAwareHybridLoss(HybridLoss):
         for name, value in (("beta", beta), ("gamma", gamma)):
             if not 0 <= value <= 5:
                 raise ValueError(f"{name} must lie in [0, 5], got {value}")
-        for name, value in (("attention_floor", attention_floor), ("class_floor", class_floor)):
-            if value < 0:
-                raise ValueError(f"{name} must be >= 0, got {value}")
+        if attention_floor < 0:
+            raise ValueError(f"attention_floor must be >= 0, got {attention_floor}")
         self.beta = beta
         self.gamma = gamma
         self.attention_floor = attention_floor
-        self.class_floor = class_floor
         self.normalize = normalize
         self.dice = RunningDice(num_classes, momentum)
 
@@ -131,7 +127,7 @@ class DifficultyAwareHybridLoss(HybridLoss):
         finest = scales[0]
         if finest.shape[1] != len(self.dice.value):
             raise ValueError(f"the loss was made for {len(self.dice.value)} classes, the input has {finest.shape[1]}")
-        region = self.dice.attention(self.gamma, self.class_floor) if self.gamma > 0 else None
+        region = self.dice.attention(self.gamma) if self.gamma > 0 else None
         voxel = None
         if confidence is not None:
             expected = (finest.shape[0], 1, *finest.shape[2:])

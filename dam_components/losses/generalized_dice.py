@@ -136,10 +136,6 @@ class RunningDice(nn.Module):
         dice = 2 * confusion.diagonal() / (reference + confusion.sum(0)).clamp_min(1)
         self.value += torch.where(reference > 0, self.momentum * (dice - self.value), torch.zeros_like(self.value))
 
-    def attention(self, gamma: float, floor: float = 0.0) -> torch.Tensor:
-        """(1 - dsc_c)^γ, ``(C,)``; here ``floor`` plus that.
-
-        Without a floor the background, whose Dice is near 1, weighs next to nothing. Then the Dice loss of a patch that
-        does not hold a class says nothing of that class's false positives in the background.
-        """
-        return floor + (1 - self.value).pow(gamma)
+    def attention(self, gamma: float) -> torch.Tensor:
+        """(1 - dsc_c)^γ, ``(C,)``."""
+        return (1 - self.value).pow(gamma)

@@ -18,7 +18,7 @@ __all__ = ["PageCells", "order_systems"]
 ORDER: tuple[str, ...] = (
     *("malf", "ssae", "unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial"),
     *("organ", "voxel", "proposed", "proposed_correctness", "voxel_correctness", "voxel_correctness_flips", "full"),
-    *("lean", "paper", "voxel_adversarial", "class_floor", "default"),
+    *("lean", "paper", "all_terms", "default"),
 )
 
 

@@ -108,7 +108,7 @@ def trained(tmp_path_factory, patients):
         "warmup_epochs": 0,
         "lambda_adv": 0.01,
         "attention_floor": 0.5,
-        "class_floor": 0.5,
+        "gamma": 1.0,
     }
     process = start_bundle(folder, "train.json", "tasks/pelvic.json", **overrides, epochs=2)
     stdout, stderr = process.communicate(timeout=300)

@@ -14,7 +14,6 @@ CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 PAPER = {
     "patch_size": ([64, 64, 16], "Implementation Details: the input size of the segmentation network"),
     "gamma": (2.0, "below Eq. 7: we set gamma to 2"),
-    "class_floor": (0.0, "Eq. 7: (1 - dsc_c)^gamma"),
     "beta": (2.0, "below Eq. 9: it follows the settings of gamma"),
     "attention_floor": (0.0, "Eq. 9: F = (1 - M)^beta"),
     "attention_normalize": (False, "Eq. 8: F multiplies the cross entropy as it is"),

@@ -17,7 +17,7 @@ SYSTEMS = sorted(file.stem for file in EXPERIMENTS.glob("*.json"))
 ASKED = {
     *("unet", "vnet", "dsresunet", "enunet_ce", "enunet_focal", "enunet_hybrid", "adversarial", "organ", "voxel"),
     *("proposed", "proposed_correctness", "full", "lean", "default", "paper", "malf", "ssae"),
-    *("voxel_correctness", "voxel_correctness_flips", "voxel_adversarial", "class_floor"),
+    *("voxel_correctness", "voxel_correctness_flips", "all_terms"),
     *("no_residual", "no_dilation", "no_transformation", "no_channel_attention", "no_deep_supervision"),
 }
 TINY = {
@@ -112,26 +112,24 @@ def test_the_papers_parts_differ_in_what_they_switch_off(system, lambda_adv, bet
     names = ("train#trainer#lambda_adv", "loss", "confidence_loss", "confidence_network_def")
     adversarial, loss, confidence_loss, D = resolved(plan(system), *names)
     assert (adversarial, loss.beta, loss.gamma, confidence_loss.target) == (lambda_adv, beta, gamma, target)
-    assert (loss.attention_floor, loss.class_floor) == (0, 0)
+    assert loss.attention_floor == 0
     assert not loss.normalize
     assert isinstance(D, ConfidenceNet)
 
 
 @pytest.mark.parametrize(
-    ("system", "lambda_adv", "gamma", "floor", "interval"),
+    ("system", "lambda_adv", "gamma", "interval"),
     [
-        ("default", 0.005, 1.0, 0.0, 2),
-        ("class_floor", 0.005, 1.0, 1.0, 2),
-        ("full", 0.005, 1.0, 0.0, 1),
-        ("voxel_adversarial", 0.005, 0.0, 0.0, 2),
-        ("voxel_correctness", 0.0, 0.0, 0.0, 2),
+        ("default", 0.005, 0.0, 2),
+        ("all_terms", 0.005, 1.0, 2),
+        ("full", 0.005, 1.0, 1),
+        ("voxel_correctness", 0.0, 0.0, 2),
     ],
 )
-def test_the_default_is_equation_11_whole(system, lambda_adv, gamma, floor, interval, plan):
+def test_the_default_is_equation_11_without_organ_attention(system, lambda_adv, gamma, interval, plan):
     names = ("train#trainer#lambda_adv", "train#trainer#adversarial_interval", "loss", "confidence_loss")
     adversarial, every, loss, confidence_loss = resolved(plan(system), *names)
     assert (adversarial, every, loss.gamma, loss.beta) == (lambda_adv, interval, gamma, 1.0)
-    assert loss.class_floor == floor
     assert confidence_loss.target == "correctness"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dam_components.planning import plan, plan_geometry
+from dam_components.planning import coarser_grid, plan, plan_geometry
 
 PROJECT = Path(__file__).parents[2]
 ROWS = dict(
@@ -24,6 +24,13 @@ STEPS = {
     ("row", "words"),
     [
         ("rotation", f"{plan.ROTATION * 180 / 3.14159:.0f} degrees, every second patch"),
+        ("size of the patch", f"by default {plan.PATCH_VOXELS // 1000} {plan.PATCH_VOXELS % 1000}, for a CPU"),
+        ("grid", "less than a quarter of" if coarser_grid.LEAST_VIEW == 1 / 4 else str(coarser_grid.LEAST_VIEW)),
+        ("grid", f"coarser by up to {['once', 'twice'][round(coarser_grid.COARSEST) - 1]}"),
+        (
+            "batch",
+            f"from {'a million' if plan.SEVERAL_FROM == 1_000_000 else plan.SEVERAL_FROM} `--patch_voxels` on 2 to 8",
+        ),
         ("length", f"{plan.STEPS} steps in 20 to 500 epochs"),
         ("network", f"{len(plan_geometry.stage_strides((512,) * 3, (1, 1, 1)))} strides at most; 16 feature maps"),
         ("optimiser", f"{TRAIN['optimizer']['_target_'].split('.')[-1]}, rate {TRAIN['learning_rate']}"),

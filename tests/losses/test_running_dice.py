@@ -56,7 +56,6 @@ def test_attention_by_hand():
     dice.value.copy_(torch.tensor([0.5, 0.8, 0.0]))
     assert dice.attention(2).tolist() == pytest.approx([0.25, 0.04, 1])
     assert dice.attention(0).tolist() == [1, 1, 1]
-    assert dice.attention(2, floor=1).tolist() == pytest.approx([1.25, 1.04, 2])
 
 
 def test_loss_uses_the_value_of_the_batches_before_and_then_takes_in_its_own():

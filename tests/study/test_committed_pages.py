@@ -100,7 +100,9 @@ def difference_row(name, a, b):
 def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once():
     folder = RESULTS / "promise12_folds"
     page = (folder / "README.md").read_text(encoding="utf-8")
-    systems = {name: fold_rows(folder, name) for name in ("enunet_hybrid", "default", "voxel_correctness_flips")}
+    systems = {
+        name: fold_rows(folder, name) for name in ("enunet_hybrid", "all_terms", "default", "voxel_correctness_flips")
+    }
     for name, rows in systems.items():
         assert rows["case"].nunique() == 36
         assert region_row(name, rows) in page
@@ -109,9 +111,10 @@ def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once
         assert region_row(str(number), rows[rows["fold"] == number]) in page
     assert region_row("all", rows) in page
     assert region_row("all but 1", rows[rows["fold"] != 1]) in page
-    assert difference_row("all", rows, hybrid) in page
-    others = [each[each["case"] != "Case01"] for each in (rows, hybrid)]
-    assert difference_row("without Case01", *others) in page
+    for beside in (hybrid, systems["all_terms"]):
+        assert difference_row("all", rows, beside) in page
+        others = [each[each["case"] != "Case01"] for each in (rows, beside)]
+        assert difference_row("without Case01", *others) in page
     small = pd.read_csv(folder / "small_window.csv")
     for number in (0, 1):
         assert region_row(str(number), small[small["fold"] == number]) in page

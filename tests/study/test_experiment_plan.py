@@ -178,7 +178,7 @@ def test_the_tasks_own_folder_is_the_default(patients, tmp_path, monkeypatch):
     [
         (
             {"system": "nunet"},
-            r"system must be one of adversarial, class_floor, .*vnet, voxel, voxel_adversarial, "
+            r"system must be one of adversarial, all_terms, .*vnet, voxel, "
             "voxel_correctness, voxel_correctness_flips, got 'nunet'",
         ),
         ({"task": "liver"}, r"task must be one of hippocampus, .*promise12, got 'liver'"),
