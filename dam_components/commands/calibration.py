@@ -195,7 +195,7 @@ def fit_cases(cases: Sequence[CaseEvidence], level: float) -> DiceCalibration:
     """
     raw = np.stack([np.where(case.predicted_classes, case.predicted_dice["D"], np.nan) for case in cases])
     true = np.stack([case.true_dice for case in cases])
-    owners, kinds = ([getattr(case, name) for case in cases] for name in ("owner", "kind"))
+    owners, kinds = [case.owner for case in cases], [case.kind for case in cases]
     return DiceCalibration.fit(raw, true, level, owners, kinds)
 
 

@@ -77,7 +77,8 @@ def new_bundle(
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
     cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}{of_patients(dataset)}"
     print(f"{cases}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
-    print(grid_note(fingerprint, plan), end="\n" if grid_note(fingerprint, plan) else "")
+    if note := grid_note(fingerprint, plan):
+        print(note)
     print(
         f"wrote {target}; the whole plan is in its docs/data_report.md; train it with\n"
         f"  python -m monai.bundle run --config_file {target / 'configs' / 'train.json'}"

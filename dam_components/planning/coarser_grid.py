@@ -16,8 +16,8 @@ from dam_components.data.dataset_layouts import CaseFiles, SourceDataset
 from dam_components.planning.case_survey import ras_axes
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.label_files import read_label
-from dam_components.planning.plan import PATCH_VOXELS, crops_to_nonzero
-from dam_components.planning.plan_geometry import resampled_shape, target_spacing
+from dam_components.planning.plan import PATCH_VOXELS, crops_to_nonzero, shapes_in_training
+from dam_components.planning.plan_geometry import target_spacing
 
 __all__ = ["coarser_spacings", "dice_on_grid", "plan_spacing", "surviving_spacing"]
 
@@ -46,8 +46,7 @@ def plan_spacing(
         progress: shows a bar.
     """
     spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
-    crop = crops_to_nonzero(fingerprint) if crop_nonzero is None else bool(crop_nonzero)
-    shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
+    shapes = shapes_in_training(fingerprint, spacing, crops_to_nonzero(fingerprint, crop_nonzero))
     extent_mm = np.median(shapes, axis=0) * spacing
     tried = coarser_spacings(spacing, extent_mm.tolist(), patch_voxels)
     return surviving_spacing(tried, dataset.cases, dataset.label_values, dataset.label_names, progress)
@@ -117,9 +116,9 @@ def _structures(label: MetaTensor) -> tuple[np.ndarray, list[float]]:
     """The box of a label's structures, and its spacing; axes to the right, the front and the head."""
     order = ras_axes(label)
     values = np.asarray(label[0]).round().transpose(order)
-    held = [np.flatnonzero(values.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    box = tuple(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 1) for places in held)
-    return values[box].astype(np.min_scalar_type(int(values.max()))), [float(label.pixdim[axis]) for axis in order]
+    boxes = find_objects((values > 0).astype(np.uint8))  # none where all is background
+    held = values[boxes[0]] if boxes else values[:1, :1, :1]
+    return held.astype(np.min_scalar_type(int(values.max()))), [float(label.pixdim[axis]) for axis in order]
 
 
 def _mean_dice(labels: Sequence[tuple[np.ndarray, list[float]]], spacing: Sequence[float]) -> dict[int, float]:

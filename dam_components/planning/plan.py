@@ -53,7 +53,10 @@ from dam_components.planning.dataset_check import LEAST_CASES
 from dam_components.planning.fingerprint import Fingerprint
 from dam_components.planning.plan_geometry import ANISOTROPIC, patch_and_strides, resampled_shape, target_spacing
 
-__all__ = ["PATCH_VOXELS", "CtRange", "Plan", "crops_to_nonzero", "make_plan", "plan_batch", "plan_rotation"]
+__all__ = [
+    *("PATCH_VOXELS", "CtRange", "Plan", "crops_to_nonzero", "make_plan", "plan_batch", "plan_rotation"),
+    "shapes_in_training",
+]
 
 PATCH_VOXELS = 65_536  # for a CPU
 SEVERAL_FROM = 1_000_000  # patch_voxels of a GPU
@@ -134,8 +137,8 @@ def make_plan(
         raise ValueError(f"cache_gb must be positive, got {cache_gb}")
     if spacing is None:
         spacing = target_spacing(fingerprint.spacing_mm, fingerprint.shape)
-    crop = crops_to_nonzero(fingerprint) if crop_nonzero is None else bool(crop_nonzero)
-    shapes = resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
+    crop = crops_to_nonzero(fingerprint, crop_nonzero)
+    shapes = shapes_in_training(fingerprint, spacing, crop)
     shape = [round(float(n)) for n in np.median(shapes, axis=0)]
     patch, strides = patch_and_strides(shape, spacing, patch_voxels)
     batch_size, patches_per_case = plan_batch(math.prod(shape), math.prod(patch), patch_voxels, several_from)
@@ -195,13 +198,20 @@ def names_a_side(name: str) -> bool:
     return joined or not SIDES_AND_LETTERS.isdisjoint(words)
 
 
-def crops_to_nonzero(fingerprint: Fingerprint) -> bool:
-    """Whether cropping to the box of what is not zero leaves less than three quarters of the median case.
+def crops_to_nonzero(fingerprint: Fingerprint, asked: bool | None = None) -> bool:
+    """What is asked for; else whether the box of what is not zero is less than three quarters of the median case.
 
-    CT is not cropped: there 0 is water.
+    CT is not cropped by itself: there 0 is water.
     """
+    if asked is not None:
+        return bool(asked)
     shares = np.prod(fingerprint.box, axis=1) / np.prod(fingerprint.shape, axis=1)
     return not fingerprint.ct and bool(np.median(shares) < NONZERO_SHARE)
+
+
+def shapes_in_training(fingerprint: Fingerprint, spacing: Sequence[float], crop: bool) -> np.ndarray:
+    """Voxels of each case, ``(cases, 3)``, on a grid: of the whole image, or of the box of what is not zero."""
+    return resampled_shape(fingerprint.spacing_mm, fingerprint.box if crop else fingerprint.shape, spacing)
 
 
 def plan_batch(image_voxels: int, patch_voxels: int, budget: int, several_from: int = SEVERAL_FROM) -> tuple[int, int]:

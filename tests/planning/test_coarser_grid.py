@@ -17,7 +17,7 @@ SHEET[50, 10:50, 4:28] = True
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Images of 60 x 60 x 32 voxels of 1 x 1 x 1.5 mm, with the labels that are asked for."""
+    """Images of 60 x 60 x 32 voxels of 1 x 1 x 1.5 mm, with the labels that are asked for; c has none."""
 
     def write(*structures):
         draw = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def dataset(tmp_path):
         for case in "abc":
             image = draw.normal(100, 10, SHAPE).astype(np.float32)
             nib.save(nib.Nifti1Image(image, affine), tmp_path / "images" / f"{case}.nii.gz")
-            nib.save(nib.Nifti1Image(label, affine), tmp_path / "labels" / f"{case}.nii.gz")
+            nib.save(nib.Nifti1Image(label * (case != "c"), affine), tmp_path / "labels" / f"{case}.nii.gz")
         found = read_dataset(tmp_path, "images", "labels")
         surveys, findings = check_dataset(found, progress=False)
         assert not [finding for finding in findings if finding.level == "error"]
