@@ -120,6 +120,37 @@ def test_the_folds_of_promise12_are_what_their_cases_say_and_test_each_case_once
         assert region_row(str(number), small[small["fold"] == number]) in page
 
 
+def organ_attention(cells, column, seeds=(0, 1, 2)):
+    """What organ attention adds to the default in each case, in points of Dice: mean and interval, and each seed's."""
+    tables = []
+    for system in ("all_terms", "default"):
+        files = [
+            (seed, file) for seed in seeds for file in sorted(cells.glob(f"{system}/fold*-seed{seed}-*/metrics.csv"))
+        ]
+        rows = pd.concat([pd.read_csv(file).assign(seed=seed) for seed, file in files])
+        rows = rows[(rows["region"] == "whole") & (rows["label"].eq(column) | (column == "mean"))]
+        tables.append(rows.groupby(["case", "seed"])["dice"].mean())
+    gaps = 100 * (tables[0] - tables[1])
+    by_seed = gaps.groupby("seed").mean()
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*mean_interval(gaps.groupby("case").mean())), [
+        f"{s:+.2f}" for s in by_seed
+    ]
+
+
+def test_what_organ_attention_costs_is_what_the_cells_say():
+    page = (RESULTS.parent / "paper.md").read_text(encoding="utf-8")
+    brains = RESULTS / "ibsr18_folds" / "runs" / "ibsr18"
+    mean, csf = (organ_attention(brains, column, [0])[0] for column in ("mean", "CSF"))
+    assert f"| IBSR18, five folds | 10 | 0 | {mean} | {csf} |" in page
+    for seed in (1, 2):
+        mean, csf = (organ_attention(brains, column, [seed])[1][0] for column in ("mean", "CSF"))
+        assert f"| IBSR18, fold 0 | 2 | {seed} | {mean} | {csf} |" in page
+    mean, seeds = organ_attention(RESULTS / "runs" / "hippocampus", "mean")
+    assert f"| hippocampus, fold 0 | 42 | 0, 1, 2 | {mean}, by seed {seeds[0]} to {seeds[2]} | |" in page
+    mean, seeds = organ_attention(RESULTS / "pelvic_seeds" / "runs" / "pelvic", "mean", [0, 1])
+    assert f"| pelvic, synthetic | 10 | 0, 1 | {mean}, by seed {seeds[0]} and {seeds[1]} | |" in page
+
+
 def test_the_leads_of_the_cross_validation_are_what_their_cases_say():
     folder = RESULTS / "hippocampus_cross_validation"
     page, rows = (folder / "README.md").read_text(encoding="utf-8"), pd.read_csv(folder / "leads.csv")
