@@ -15,8 +15,9 @@ from dam_components.planning.data_report import grid_note, of_patients
 from dam_components.planning.dataset_check import check_dataset
 from dam_components.planning.fingerprint import Fingerprint, make_fingerprint
 from dam_components.planning.label_files import use_label_values
-from dam_components.planning.plan import PATCH_VOXELS, Plan, make_plan
+from dam_components.planning.plan import Plan, make_plan
 from dam_components.planning.planned_bundle import write_planned_bundle
+from dam_components.planning.window_budget import window_budget
 
 __all__ = ["name_by_user", "named_fingerprint", "new_bundle"]
 
@@ -29,7 +30,7 @@ def new_bundle(
     modality: str | Sequence[str] | None = None,
     label_names: Mapping[int, str] | None = None,
     label_values: str | None = None,
-    patch_voxels: int = PATCH_VOXELS,
+    patch_voxels: int | None = None,
     cache_gb: float = 8.0,
     crop_nonzero: bool | None = None,
     bundle: str | None = None,
@@ -50,7 +51,7 @@ def new_bundle(
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         label_values: the values of each class in the label files, '{liver: 5, kidneys: [2, 3]}'; the others are then
             background. 'all' makes each value a class. The bundle gets label files of its own.
-        patch_voxels: most voxels of a training patch: 65536 for a CPU, 2000000 for a GPU of 24 GB or more.
+        patch_voxels: most voxels of a training patch; by default 65536, and on a GPU what fits, up to 2000000.
         cache_gb: memory for prepared cases.
         crop_nonzero: crop to the box of what is not 0, and normalise in it; by default where that leaves less than
             three quarters of the median case, and never for CT.
@@ -72,11 +73,15 @@ def new_bundle(
     if errors := at_level(findings, "error"):
         raise ValueError(f"{dataset.folder} has {len(errors)} errors, listed above: correct them; no bundle written")
     fingerprint = named_fingerprint(dataset, surveys)
+    machine = "--patch_voxels"
+    if patch_voxels is None:
+        patch_voxels, machine = window_budget(len(fingerprint.label_names) + 1)
     spacing = plan_spacing(dataset, fingerprint, patch_voxels, crop_nonzero)
     plan = make_plan(fingerprint, patch_voxels, cache_gb, crop_nonzero, dataset.patients, spacing)
     write_planned_bundle(target, source, dataset, fingerprint, plan, findings)
     cases = f"{fingerprint.cases} case{'s' if fingerprint.cases > 1 else ''}{of_patients(dataset)}"
     print(f"{cases}, labels: {', '.join(fingerprint.label_names.values())}\n{plan_line(plan)}")
+    print(f"the patch is for {machine}: at most {patch_voxels} voxels")
     if note := grid_note(fingerprint, plan):
         print(note)
     print(

@@ -25,7 +25,6 @@ from dam_components.commands.training_stages import Stage, TrainingJob, list_tes
 from dam_components.confidence.trained_bundle import comma_words, plain_values
 from dam_components.folder_lock import hold_folders
 from dam_components.planning.config_text import config_text
-from dam_components.planning.plan import PATCH_VOXELS
 
 __all__ = ["train"]
 
@@ -44,7 +43,7 @@ def train(
     modality: str | Sequence[str] | None = None,
     label_names: Mapping[int, str] | None = None,
     label_values: str | None = None,
-    patch_voxels: int = PATCH_VOXELS,
+    patch_voxels: int | None = None,
     cache_gb: float = 8.0,
     bundle: str | None = None,
     stage: str | None = None,
@@ -72,7 +71,7 @@ def train(
         modality: CT, MR, ..., or a name for each channel, T1,T2,FLAIR; by default what dataset.json says.
         label_names: '{1: "liver", 2: "tumour"}'; by default what dataset.json says.
         label_values: the values of each class in the label files, as new_bundle takes them.
-        patch_voxels: most voxels of a training patch: 65536 for a CPU, 2000000 for a GPU of 24 GB or more.
+        patch_voxels: most voxels of a training patch; by default 65536, and on a GPU what fits, up to 2000000.
         cache_gb: memory for prepared cases.
         bundle: the bundle whose configurations a plan takes; by default the project's.
         stage: run this one alone, by its name: plan, page, or one that --dry_run lists.

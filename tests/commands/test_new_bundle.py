@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata, verify_net_in_out
 
+from dam_components.commands import planning
 from dam_components.commands.planning import new_bundle
 from dam_components.planning.model_configs import OVERLAYS
 
@@ -165,7 +166,9 @@ def test_a_pair_of_folders_of_ct(ct_folders, tmp_path, capsys):
     # the block's mean is 50 or 100: its voxels are within a few deviations of 0 after the transform
     item = parser.get_parsed_content("train#preprocessing_transforms")[-1]({"image": np.full((1, 2, 2, 2), ct["mean"])})
     assert float(item["image"].max()) == pytest.approx(0, abs=1e-5)
-    assert f"wrote {output}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"wrote {output}" in said
+    assert "the patch is for a CPU: at most 65536 voxels" in said
     assert read(output, "flips.json")
 
 
@@ -175,6 +178,16 @@ def test_names_are_made_up_where_nothing_gives_them(ct_folders, tmp_path):
     assert train["label_names"] == {"1": "label 1", "2": "label 2"}
     assert np.prod(train["patch_size"]) <= 4096 < np.prod(SHAPE)
     assert "ScaleIntensityRanged" not in json.dumps(train)
+
+
+def test_on_a_gpu_the_plan_has_larger_patches_unless_told(ct_folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(planning, "window_budget", lambda classes: (10_000 * classes, "Card with 24 GB"))
+    new_bundle(str(ct_folders), str(tmp_path / "gpu"), images="ct", labels="masks")
+    assert "the patch is for Card with 24 GB: at most 30000 voxels" in capsys.readouterr().out
+    new_bundle(str(ct_folders), str(tmp_path / "told"), images="ct", labels="masks", patch_voxels=4096)
+    assert "the patch is for --patch_voxels: at most 4096 voxels" in capsys.readouterr().out
+    large, small = (np.prod(read(tmp_path / name, "train.json")["patch_size"]) for name in ("gpu", "told"))
+    assert small <= 4096 < large <= 30_000
 
 
 def test_where_a_patch_shows_too_little_of_an_image_the_grid_is_coarser_and_the_report_says_so(tmp_path, capsys):

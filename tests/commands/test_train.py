@@ -157,7 +157,7 @@ def test_options_are_free_until_a_training_has_left_something(patients, tmp_path
     [
         ({"modality": "CT"}, "modality was None, is CT"),
         ({"label_names": {1: "b", 2: "p", 3: "r"}}, "label_names was None, is"),
-        ({"patch_voxels": 8192}, "patch_voxels was 65536, is 8192"),
+        ({"patch_voxels": 8192}, "patch_voxels was None, is 8192"),
     ],
 )
 def test_other_options_of_the_plan_are_refused_and_the_same_are_not(patients, tmp_path, commands, options, words):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dam_components.planning import coarser_grid, plan, plan_geometry
+from dam_components.planning import coarser_grid, plan, plan_geometry, window_budget
 
 PROJECT = Path(__file__).parents[2]
 ROWS = dict(
@@ -25,6 +25,7 @@ STEPS = {
     [
         ("rotation", f"{plan.ROTATION * 180 / 3.14159:.0f} degrees, every second patch"),
         ("size of the patch", f"by default {plan.PATCH_VOXELS // 1000} {plan.PATCH_VOXELS % 1000}, for a CPU"),
+        ("size of the patch", f"up to {window_budget.GPU_PATCH_VOXELS // 10**6} 000 000"),
         ("grid", "less than a quarter of" if coarser_grid.LEAST_VIEW == 1 / 4 else str(coarser_grid.LEAST_VIEW)),
         ("grid", f"coarser by up to {['once', 'twice'][round(coarser_grid.COARSEST) - 1]}"),
         (
