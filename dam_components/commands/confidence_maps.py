@@ -53,13 +53,19 @@ def apply(
     Raises:
         FileNotFoundError: a folder is missing or empty.
         ImportError: nnunetv2 is not installed.
-        ValueError: not one source of probabilities is named, a fold is no number, or an image has no probabilities.
+        ValueError: not one source of probabilities is named, an option is of another source, a fold is no number, or an
+            image has no probabilities.
     """
     sources = {"probabilities": probabilities, "nnunet": nnunet, "bundle": bundle}
     named = [name for name, value in sources.items() if value is not None]
     if len(named) != 1:
         raise ValueError(f"name one source: --probabilities, --nnunet or --bundle; got {', '.join(named) or 'none'}")
     check_order(order)
+    for option, value, source in (("folds", folds, "nnunet"), ("order", order, "probabilities")):
+        if value is not None and source != named[0]:
+            raise ValueError(f"--{option} goes with --{source}, and has no meaning with --{named[0]}: leave it out")
+    if keep_probabilities and probabilities is not None:
+        raise ValueError("--keep_probabilities has no meaning with --probabilities, which are stored: leave it out")
     numbers = None
     if folds is not None:
         numbers = comma_numbers(folds, "folds", "numbers of nnU-Net's folds", remedy="without it all are averaged")

@@ -96,13 +96,15 @@ def train(
         "cache_gb": cache_gb,
         "bundle": bundle,
     }
+    every = folds == "all" or final
+    if isinstance(folds, str) and not every:
+        raise ValueError(f"folds must be the number of a fold, or all, got {folds}")
+    if final and folds not in (None, "all"):
+        raise ValueError(f"--final trains every fold: leave --folds {folds} out, or say --folds all")
     if stage is None:
         hold_folders(model / "training")
     overlays = tuple(Path(word).absolute() for word in comma_words(overlay))
     source = given if is_bundle else model / "training" / "plan"
-    every = folds == "all" or final
-    if isinstance(folds, str) and not every:
-        raise ValueError(f"folds must be the number of a fold, or all, got {folds}")
     fold, kind = None if every else folds, "final" if final else "all" if every else "one"
     job = TrainingJob(model, source, overlays, fold, epochs, seed, plain_values(dict(overrides or {})))  # type: ignore[arg-type]
     if is_bundle:

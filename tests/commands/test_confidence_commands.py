@@ -238,3 +238,18 @@ def test_apply_takes_one_source_and_a_model(tmp_path):
         apply(images=tmp_path, model=tmp_path, output=tmp_path / "out", nnunet="a", folds="all")
     with pytest.raises(FileNotFoundError, match="is no model"):
         model_configs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probabilities": "a", "folds": 1}, "--folds goes with --nnunet, and has no meaning with --probabilities"),
+        ({"bundle": "a", "folds": "0,1"}, "--folds goes with --nnunet, and has no meaning with --bundle"),
+        ({"nnunet": "a", "order": "cxyz"}, "--order goes with --probabilities, and has no meaning with --nnunet"),
+        ({"probabilities": "a", "keep_probabilities": True}, "which are stored: leave it out"),
+    ],
+)
+def test_apply_refuses_an_option_that_would_do_nothing(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        apply(images=tmp_path, model=tmp_path, output=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()

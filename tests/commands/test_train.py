@@ -208,6 +208,12 @@ def test_all_folds_and_the_final_model(patients, tmp_path, capsys):
     assert "S on every case" in capsys.readouterr().out
 
 
+def test_one_fold_and_the_final_model_are_refused_together(patients, tmp_path):
+    with pytest.raises(ValueError, match="--final trains every fold: leave --folds 2 out, or say --folds all"):
+        train(str(patients), str(tmp_path / "M"), folds=2, final=True)
+    assert not (tmp_path / "M").exists()
+
+
 def test_cases_whose_names_are_numbers_keep_them(tmp_path, monkeypatch):
     tables = [pd.DataFrame({"case": [case], "label": ["1"], "dice": [0.5]}) for case in ("001", "NA")]
     job, folders = TrainingJob(tmp_path / "M", tmp_path), [tmp_path / "fold0", tmp_path / "fold1"]
