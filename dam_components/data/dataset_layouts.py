@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.finding import Finding
+from dam_components.data.finding import Finding, first_names
 from dam_components.data.label_file_names import image_of_label
 
 __all__ = [
-    *("CaseFiles", "SourceDataset", "case_name", "case_stem", "folder_pair", "listed_name", "put_names"),
-    "read_dataset",
+    *("CaseFiles", "SourceDataset", "add_case", "case_name", "case_stem", "folder_pair", "list_images"),
+    *("listed_name", "name_from_meta", "name_structures", "nnunet_channel", "read_dataset"),
 ]
 
 CASE_KEY = "case"  # in a list of cases, and in what is known of an image: a name that its file does not give
@@ -117,14 +117,9 @@ def read_dataset(folder: str | os.PathLike, images: str | None = None, labels: s
         index = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{file} is no JSON ({error}); correct it, or name --images and --labels") from error
-    if isinstance(index, dict) and isinstance(index.get("training"), list):
-        return _decathlon(root, index)
-    if isinstance(index, dict) and isinstance(index.get("channel_names"), dict):
-        return _nnunet(root, index)
-    raise ValueError(
-        f"{file} has neither the Decathlon's list 'training' nor nnU-Net's 'channel_names': add one of them, or name "
-        "--images and --labels"
-    )
+    from dam_components.data.listed_layouts import listed_dataset
+
+    return listed_dataset(root, index)
 
 
 def case_stem(path: Path) -> str:
@@ -181,67 +176,13 @@ def nnunet_channel(stem: str) -> tuple[str, int] | None:
     return (case, int(number)) if case and len(number) == 4 and number.isdigit() else None
 
 
-def _decathlon(root: Path, index: Mapping[str, Any]) -> SourceDataset:
-    dataset = SourceDataset(root, "decathlon", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
-    put_names(dataset, index.get("modality"), index.get("labels"))
-    listed = set()
-    for number, entry in enumerate(index["training"]):
-        entry = entry if isinstance(entry, dict) else {"image": entry}
-        if "image" not in entry:
-            dataset.error(f"dataset.json, entry {number} of training", "names no image", "add it, or take it out")
-            continue
-        several = isinstance(entry["image"], list)
-        images = tuple((root / str(file)).absolute() for file in (entry["image"] if several else [entry["image"]]))
-        listed |= {os.path.normpath(file) for file in images}
-        if not entry.get("label"):
-            dataset.error(images[0], "has no label in dataset.json", "add it, or take the case out of 'training'")
-            continue
-        label = (root / str(entry["label"])).absolute()
-        name, patient = case_stem(label if len(images) > 1 else images[0]), str(entry.get(PATIENT_KEY, ""))
-        _add(dataset, CaseFiles(name, images, label, patient=patient))
-    for entry in index.get("test") or []:
-        files = entry.get("image", []) if isinstance(entry, dict) else entry
-        listed |= {os.path.normpath(root / str(file)) for file in ([files] if isinstance(files, str) else files)}
-    for file in _listing(dataset, root / "imagesTr"):
-        if os.path.normpath(file) not in listed:
-            dataset.findings.append(Finding("warning", str(file), "is not in dataset.json", "list it, or leave it out"))
-    _count(dataset, index, len(index["training"]))
-    return dataset
-
-
-def _nnunet(root: Path, index: Mapping[str, Any]) -> SourceDataset:
-    dataset = SourceDataset(root, "nnU-Net", str(index.get("name", root.name)), licence=str(index.get("licence", "")))
-    put_names(dataset, index["channel_names"], index.get("labels"))
-    ending, channels = str(index.get("file_ending", ".nii.gz")), len(index["channel_names"])
-    labels = {file.name.removesuffix(ending): file for file in _listing(dataset, root / "labelsTr", ending)}
-    images: dict[str, dict[int, Path]] = {}
-    for file in _listing(dataset, root / "imagesTr", ending):
-        if named := nnunet_channel(file.name.removesuffix(ending)):
-            images.setdefault(named[0], {})[named[1]] = file
-        else:
-            dataset.error(file, "is not named <case>_<four digits of the channel>", "rename it")
-    for case in sorted({*images, *labels}):
-        if case not in labels:
-            dataset.error(images[case][min(images[case])], f"has no label labelsTr/{case}{ending}", "add it")
-        elif case not in images:
-            dataset.error(labels[case], f"has no image imagesTr/{case}_0000{ending}", "add it")
-        elif [*images[case]] != [*range(channels)]:
-            found = ", ".join(f"_{number:04d}" for number in images[case])
-            what = f"has the channels {found}, dataset.json names {channels}"
-            dataset.error(root / "imagesTr" / case, what, "add or remove files")
-        else:
-            _add(dataset, CaseFiles(case, tuple(images[case].values()), labels[case]))
-    _count(dataset, index, len(images))
-    return dataset
-
-
 def folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
     """Two folders; of several images to a label, named as nnU-Net does, each is a channel."""
     dataset = SourceDataset(root, "folders", root.name)
-    files = {case_stem(file): file for file in _listing(dataset, images)}
+    files = {case_stem(file): file for file in list_images(dataset, images)}
     names = {*files, *(named[0] for stem in files if (named := nnunet_channel(stem)))}
     marked: dict[str, Path] = {}
-    for file in _listing(dataset, labels):
+    for file in list_images(dataset, labels):
         case = image_of_label(case_stem(file), names) or case_stem(file)
         if case in marked:
             dataset.error(file, f"is a second label of {case}, beside {marked[case]}", "keep one")
@@ -262,55 +203,43 @@ def folder_pair(root: Path, images: Path, labels: Path) -> SourceDataset:
             dataset.error(images / name, f"has the channels {numbers}", "number them from _0000 without gaps")
         else:
             channels = tuple(found[name][channel] for channel in sorted(found[name]))
-            _add(dataset, CaseFiles(name, channels, marked[name]))
+            add_case(dataset, CaseFiles(name, channels, marked[name]))
     return dataset
 
 
-def _add(dataset: SourceDataset, case: CaseFiles) -> None:
-    missing = [file for file in (*case.images, case.label) if not file.exists()]
+def add_case(dataset: SourceDataset, case: CaseFiles) -> None:
+    """Puts a case into the dataset if its files are there and its name is new, else an error."""
+    files = (*case.images, *(file for _, file in case.structures)) if case.structures else (*case.images, case.label)
+    missing = [file for file in files if not file.exists()]
     for file in missing:
         dataset.error(file, "does not exist", f"fetch it, or take the case {case.name} out")
     if any(case.name == other.name for other in dataset.cases):
-        dataset.error(case.images[0], f"makes a second case named {case.name}", "rename the files")
+        remedy = 'give each entry its "case" in dataset.json' if dataset.layout == "decathlon" else "rename the files"
+        dataset.error(case.images[0], f"makes a second case named {case.name}", remedy)
     elif not missing:
         dataset.cases.append(case)
 
 
-def put_names(dataset: SourceDataset, channels: Any, labels: Any) -> None:
-    """Puts names into the dataset, as ``dataset.json`` has them.
-
-    Args:
-        dataset: gets them, and findings about them.
-        channels: index to name.
-        labels: index to name (the Decathlon) or name to index (nnU-Net).
-    """
-    if isinstance(channels, dict) and channels:
-        dataset.channel_names = [str(channels[key]) for key in sorted(channels, key=lambda key: str(key).zfill(4))]
-    if not isinstance(labels, dict) or not labels:
-        return
-    by_index = all(str(key).isdigit() for key in labels)
-    names: dict[int, str] = {}
-    for name, value in ((v, k) for k, v in labels.items()) if by_index else labels.items():
-        if not str(value).isdigit():
-            dataset.error("dataset.json", f"gives the label {name} the value {value}", "give each one number, 1..N")
-        elif name == "ignore":
-            dataset.error("dataset.json", "has a label 'ignore'", "the bundle knows none: relabel such voxels")
-        elif int(value):
-            names[int(value)] = str(name)
-    if sorted(names) != [*range(1, len(names) + 1)]:
-        what = f"numbers its labels {', '.join(map(str, sorted(names)))}"
-        dataset.error("dataset.json", what, "number them 1..N without gaps, in the label files too")
-    dataset.label_names = dict(sorted(names.items()))
+def name_structures(dataset: SourceDataset) -> None:
+    """Names the labels after the files of structures where nothing else does, and tells what lacks."""
+    found = sorted({name for case in dataset.cases for name, _ in case.structures})
+    if dataset.label_names is None:
+        dataset.label_names = dict(enumerate(found, start=1)) or None
+    named = {*(dataset.label_names or {}).values()}
+    if unknown := sorted(named - {*found}):
+        what = f"names {first_names(unknown)}, of which no case has a file"
+        dataset.error("dataset.json", what, f"correct the names; there are {first_names(found)}")
+    if others := sorted({*found} - named):
+        what = f"does not name {first_names(others)} among its labels"
+        dataset.findings.append(Finding("warning", "dataset.json", what, "it counts as background"))
+    for case in dataset.cases:
+        lacking = sorted(named - {*unknown} - {name for name, _ in case.structures})
+        if lacking:
+            what = f"has no {', '.join(lacking[:3])}" + (" and others" if len(lacking) > 3 else "")
+            dataset.findings.append(Finding("warning", str(case.label), what, "it counts as absent from the case"))
 
 
-def _count(dataset: SourceDataset, index: Mapping[str, Any], found: int) -> None:
-    said = index.get("numTraining")
-    if said is not None and said != found:
-        what = f"says numTraining {said}, there are {found} cases"
-        dataset.findings.append(Finding("warning", "dataset.json", what, "correct the number, or find the rest"))
-
-
-def _listing(dataset: SourceDataset, folder: Path, ending: str | None = None) -> list[Path]:
+def list_images(dataset: SourceDataset, folder: Path, ending: str | None = None) -> list[Path]:
     """The images of a folder and the folders in it, sorted; what is neither is reported."""
     files = sorted(file for file in folder.iterdir() if not file.name.startswith(".")) if folder.is_dir() else []
     endings = SUFFIXES if ending is None else (ending.lower(),)

@@ -147,7 +147,7 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
         )
     try:
         entries = read_decathlon_list(index_file, "training")
-        cases = [{"image": e["image"], "label": e["label"], "case": _case_name(e)} for e in entries]
+        cases = [{"image": e["image"], "label": _label(e), "case": _case_name(e)} for e in entries]
         if any(PATIENT_KEY in e for e in entries):  # a batch holds the same keys of each case
             for case, e in zip(cases, entries, strict=True):
                 case[PATIENT_KEY] = e.get(PATIENT_KEY, case["case"])
@@ -166,6 +166,12 @@ def _labelled_cases(dataset_dir: Path) -> dict[str, dict[str, Any]]:
             f"{index_file} names files that don't exist: {first_names(missing, shown=5)}; get the dataset anew."
         )
     return {case["case"]: case for case in cases}
+
+
+def _label(entry: dict[str, Any]) -> str:
+    if isinstance(entry["label"], dict):
+        raise ValueError("a label of a file for each structure, which dam new_bundle makes one of")
+    return str(entry["label"])
 
 
 def _case_name(entry: dict[str, Any]) -> str:

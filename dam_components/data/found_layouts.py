@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dam_components.data.dataset_layouts import SUFFIXES, CaseFiles, SourceDataset, case_stem, folder_pair
+from dam_components.data.dataset_layouts import (
+    SUFFIXES,
+    CaseFiles,
+    SourceDataset,
+    case_stem,
+    folder_pair,
+    name_structures,
+)
 from dam_components.data.finding import Finding
 from dam_components.data.label_file_names import image_of_label, is_label_alone, marked_base, names_label
 
@@ -19,6 +26,8 @@ KINDS = (
     "imagesTr with labelsTr or images with labels, X_seg beside X (also in a folder a case), segmentation-0 beside "
     "volume-0, BIDS with derivatives, a folder of structures beside a case's image"
 )
+
+LIST = '{"training": [{"case": "1", "image": "1/T1.nii.gz", "label": "1/segm.nii.gz"}, ...], "labels": {"1": "liver"}}'
 
 
 def find_dataset(root: Path) -> SourceDataset:
@@ -56,7 +65,7 @@ def find_dataset(root: Path) -> SourceDataset:
     if not dataset.cases and not dataset.findings:
         raise FileNotFoundError(
             f"{root} holds no labelled case in a known layout ({KINDS}): name the folders of images and labels with "
-            "--images and --labels"
+            f"--images and --labels, or list the cases in {root / 'dataset.json'}: {LIST}"
         )
     return _with_channels(dataset)
 
@@ -85,7 +94,7 @@ def _beside(dataset: SourceDataset, folder: Path) -> None:
             paths = tuple(files[name] for name in chosen)
             dataset.cases.append(CaseFiles(case, paths, files[stem], patient=patient))
         else:
-            remedy = "put its image beside it, or take the label out"
+            remedy = "put its image beside it, take the label out, or list the cases in a dataset.json"
             dataset.error(files[stem], "has no image of its name beside it", remedy)
     for name in (name for name in files if name not in used):
         what = "has no label beside it and is left out"
@@ -140,16 +149,10 @@ def _structures(root: Path, folders: Iterable[Path]) -> SourceDataset:
             continue
         parts = tuple((case_stem(file), file) for file in files)
         dataset.cases.append(CaseFiles(folder.name, tuple(images), marked, parts))
-    names = sorted({name for case in dataset.cases for name, _ in case.structures})
-    dataset.label_names = dict(enumerate(names, start=1)) or None
     channels = {tuple(case_stem(file) for file in case.images) for case in dataset.cases}
     if len(channels) == 1:
         dataset.channel_names = [*channels.pop()]
-    for case in dataset.cases:
-        lacking = set(names) - {name for name, _ in case.structures}
-        if lacking:
-            what = f"has no {', '.join(sorted(lacking)[:3])}" + (" and others" if len(lacking) > 3 else "")
-            dataset.findings.append(Finding("warning", str(case.label), what, "it counts as absent from the case"))
+    name_structures(dataset)
     return dataset
 
 

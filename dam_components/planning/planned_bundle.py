@@ -96,10 +96,10 @@ def planned_entries(source: Path, dataset: SourceDataset, fingerprint: Fingerpri
 
 
 def has_own_list(dataset: SourceDataset) -> bool:
-    """Whether the bundle lists the cases itself: the dataset has no list of the Decathlon's, labels change, or names
-    that differ in four digits at their end, ``amos_0001``, would be one to folds, which take these for a channel."""
-    names = {case_name(case.name) for case in dataset.cases}
-    return dataset.layout != "decathlon" or dataset.writes_labels or len(names) < len(dataset.cases)
+    """Whether the bundle lists the cases itself: the dataset has no list of the Decathlon's, labels change, or a name
+    ends in four digits, ``amos_0001``, which folds would take for a channel."""
+    digits = any(case_name(case.name) != case.name for case in dataset.cases)
+    return dataset.layout != "decathlon" or dataset.writes_labels or digits
 
 
 def case_list(dataset: SourceDataset, fingerprint: Fingerprint, labels: Mapping[str, Path]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dam_components.data.dataset_layouts import CaseFiles, SourceDataset, put_names
+from dam_components.data.dataset_layouts import CaseFiles, SourceDataset
+from dam_components.data.listed_layouts import put_names
 from dam_components.data.probability_cases import FoldFile, images_by_case, labels_by_case, match_cases, nnunet_folder
 from dam_components.probabilities import NO_OVERLAP
 

@@ -64,7 +64,7 @@ def test_every_fault_of_the_list_is_told(decathlon, edit):
     for expected in (
         f"error: {decathlon}/labelsTr/case1.nii.gz does not exist: fetch it, or take the case case1 out",
         f"error: {decathlon}/imagesTr/case2.nii.gz has no label in dataset.json: add it, or take the case out of",
-        f"error: {decathlon}/imagesTr/case0.nii.gz makes a second case named case0: rename the files",
+        f"error: {decathlon}/imagesTr/case0.nii.gz makes a second case named case0: give each entry its",
         "error: dataset.json, entry 5 of training names no image: add it, or take it out",
         f"warning: {decathlon}/imagesTr/scan.dcm is no image (.nii.gz, .nii, .img, .mhd, .mha, .nrrd) and is left out",
     ):
