@@ -59,7 +59,7 @@ class TrainingClock:
             yield left
         finally:
             over.set()
-        self.done.add(stage.name)
+            self.done.add(stage.name)  # where it failed and is optional, nothing of it is left
         self.seconds += time.monotonic() - begin
         self.worked += stage.work * (1 - before)
 

@@ -57,3 +57,14 @@ def test_a_stage_of_unknown_epochs_counts_when_it_is_over(clock_of):
         pass_time(600)
     with clock.running(D) as left:
         assert left == "about 10 min left for all stages"
+
+
+def test_nothing_is_left_of_a_stage_that_failed_and_may(clock_of):
+    make, pass_time = clock_of
+    clock, S, D = make(epochs=0, saved=0)
+    with pytest.raises(SystemExit), clock.running(D):
+        raise SystemExit(1)
+    with clock.running(S):
+        pass_time(120)
+    assert (clock.worked, clock.seconds) == (10.0, 120)
+    assert clock.left(S, 1.0, 1.0, 0) == "about 1 min left for all stages"
