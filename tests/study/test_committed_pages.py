@@ -60,13 +60,15 @@ def test_the_cross_validation_is_what_its_cases_say_and_tests_each_case_once():
     assert cross_validation_row("all", rows) in page
     assert cross_validation_row("all but 0", rows[~rows["case"].isin(folds[0]["test"])]) in page
     assert cross_validation_row("all, with flips", pd.read_csv(folder / "metrics_flips.csv")) in page
-    before = pd.read_csv(folder / "metrics_voxel_correctness.csv")
-    assert cross_validation_row("all, voxel attention alone", before) in page
-    gap = 100 * (rows.set_index(["case", "label"])["dice"] - before.set_index(["case", "label"])["dice"])
-    gaps = gap.groupby("case").mean()
-    assert "{:+.2f} [{:+.2f}, {:+.2f}] points".format(*mean_interval(gaps)) in page
-    by_fold = [f"{gaps[fold['test']].mean():+.2f}" for fold in folds]
-    assert f"by fold {', '.join(by_fold[:-1])} and {by_fold[-1]}" in page.replace("\n", " ")
+    others = {"all_terms": "all, with attention on classes", "voxel_correctness": "all, voxel attention alone"}
+    for system, words in others.items():
+        other = pd.read_csv(folder / f"metrics_{system}.csv")
+        assert cross_validation_row(words, other) in page
+        gap = 100 * (rows.set_index(["case", "label"])["dice"] - other.set_index(["case", "label"])["dice"])
+        gaps = gap.groupby("case").mean()
+        by_fold = [f"{gaps[fold['test']].mean():+.2f}" for fold in folds]
+        line = "{:+.2f} [{:+.2f}, {:+.2f}] points".format(*mean_interval(gaps))
+        assert f"{line}, by fold {', '.join(by_fold[:-1])} and {by_fold[-1]}" in page.replace("\n", " ")
 
 
 def region_row(name, rows):
