@@ -1,5 +1,6 @@
 """What MONAI's own tools demand of a bundle."""
 
+import configparser
 import hashlib
 import json
 import os
@@ -34,6 +35,13 @@ def metadata(configs):
 @pytest.fixture(params=["train.json", "inference.json"])
 def config(request, configs):
     return str(configs / request.param)
+
+
+def test_the_metadata_ask_for_this_package(metadata):
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    version = setup["metadata"]["version"].partition(".dev")[0]
+    assert metadata["required_packages_version"]["dam-components"] == version
 
 
 def test_verify_net_in_out(configs, config):

@@ -1,5 +1,6 @@
 """A page in docs/results is what its command makes of the committed cells."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -69,6 +70,63 @@ def test_the_cross_validation_is_what_its_cases_say_and_tests_each_case_once():
         by_fold = [f"{gaps[fold['test']].mean():+.2f}" for fold in folds]
         line = "{:+.2f} [{:+.2f}, {:+.2f}] points".format(*mean_interval(gaps))
         assert f"{line}, by fold {', '.join(by_fold[:-1])} and {by_fold[-1]}" in page.replace("\n", " ")
+
+
+SCORES = {
+    "D": "D, 1 - M",
+    "softmax": "1 - max softmax",
+    "entropy": "entropy",
+    "temperature": "softmax at a fitted temperature",
+    "untrained": "D before any training",
+    "flips": "flips",
+}
+
+
+def confidence_row(name, row):
+    """A line of the table of the shipped map: AUROC and AUPR with D minus it, ECE, time."""
+
+    def own(what):
+        interval = f" [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]" if name == "D" else ""
+        return f"{row[what]:.3f}{interval}"
+
+    def gap(what):
+        three = (row[f"{what}_difference{end}"] for end in ("", "_low", "_high"))
+        return "" if name == "D" else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*three)
+
+    ece = "" if pd.isna(row["ece"]) else f"{row['ece']:.3f}"
+    cells = [SCORES[name], own("auroc"), gap("auroc"), own("aupr"), gap("aupr"), ece, f"{row['relative_time']:.2f}"]
+    return "| " + " | ".join(cells).replace("|  |", "| |") + " |"
+
+
+@pytest.mark.parametrize("page", ["results/hippocampus_confidence/cross_validation/README.md", "confidence.md"])
+def test_the_shipped_maps_table_is_what_its_study_says(page):
+    text = (RESULTS.parent / page).read_text(encoding="utf-8")
+    table = pd.read_csv(RESULTS / "hippocampus_confidence" / "cross_validation" / "confidence.csv")
+    for _, row in table[table["region"] == "band"].iterrows():
+        assert confidence_row(row["score"], row) in text
+
+
+def test_the_shipped_models_figures_are_those_of_its_cross_validation():
+    bundle = RESULTS.parents[1] / "bundle"
+    rows = pd.read_csv(RESULTS / "hippocampus_cross_validation" / "metrics.csv")
+    of_label, cases = rows.groupby("label").mean(numeric_only=True), rows.groupby("case")["dice"].mean()
+    auroc = pd.read_csv(RESULTS / "hippocampus_confidence" / "cross_validation" / "confidence.csv")
+    auroc = auroc[auroc["region"] == "band"].set_index("score")["auroc"]
+    said = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["eval_metrics"]
+    expected = {"test_cases": len(cases), "mean_dice": cases.mean()}
+    for part in ("anterior", "posterior"):
+        expected[f"dice_{part}"] = of_label["dice"][f"{part} hippocampus"]
+        expected[f"asd_mm_{part}"] = of_label["asd_mm"][f"{part} hippocampus"]
+    expected |= {"confidence_auroc_band": auroc["D"], "softmax_auroc_band": auroc["softmax"]}
+    assert said == {name: round(float(value), 4) for name, value in expected.items()}
+    page = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    for label, row in of_label.iterrows():
+        numbers = (f"{row[column]:.4f}" for column in ("dice", "asd_mm", "hd95_mm", "rvd_percent"))
+        assert f"| {label} | {' | '.join(numbers)} |" in page
+    mean, low, high = mean_interval(cases)
+    assert f"| mean | {mean:.4f} |" in page
+    readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"| {mean:.3f} [{low:.3f}, {high:.3f}]; " in readme
 
 
 def region_row(name, rows):
